@@ -1,0 +1,1 @@
+"""Analyses of embedding fields: arrays in, arrays out."""

@@ -1,0 +1,61 @@
+"""How alike embeddings are: cosine against one vector, on floats or straight on codes."""
+
+from __future__ import annotations
+
+import numpy as np
+from earthfield.codec import dequantise
+from earthfield.errors import InvalidInput
+from numpy.typing import NDArray
+
+
+def cosine(vectors: NDArray[np.floating], query: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Gives the cosine between each vector and one query.
+
+    Args:
+        vectors: (..., D) of any length, NaN where there is no data.
+        query: (D,) of any length above 0.
+
+    Returns:
+        (...) float32 in -1..1, NaN where there is no data.
+
+    Raises:
+        InvalidInput: the query has no data, or another dimension.
+    """
+    x, unit = np.asarray(vectors, np.float32), _unit(query)
+    if x.shape[-1] != len(unit):
+        raise InvalidInput(f"vectors of {x.shape[-1]} numbers cannot be compared with a query of {len(unit)}")
+    norm = np.sqrt(np.square(x).sum(axis=-1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.clip((x @ unit) / np.where(norm > 0, norm, np.float32("nan")), -1, 1).astype(np.float32)
+
+
+def cosine_of_codes(codes: NDArray[np.int8], query: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Gives what `cosine` gives for the decoded vectors, band by band, without ever holding them.
+
+    Args:
+        codes: (D, H, W) int8 codes, -128 where there is no data.
+        query: (D,) of any length above 0.
+
+    Returns:
+        (H, W) float32 in -1..1, NaN where there is no data.
+    """
+    unit = _unit(query)
+    if len(codes) != len(unit):
+        raise InvalidInput(f"codes of {len(codes)} bands cannot be compared with a query of {len(unit)}")
+    # One table of 256 entries per band, indexed by the code's bit pattern; NaN for -128 carries through the sum.
+    values = dequantise(np.arange(256, dtype=np.uint8).view(np.int8))
+    dot = np.zeros(codes.shape[1:], np.float32)
+    square = np.zeros(codes.shape[1:], np.float32)
+    for band, weight in zip(codes.view(np.uint8), unit, strict=True):
+        dot += (values * weight)[band]
+        square += np.square(values)[band]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.clip(dot / np.sqrt(np.where(square > 0, square, np.float32("nan"))), -1, 1)
+
+
+def _unit(query: NDArray[np.floating]) -> NDArray[np.float32]:
+    x = np.asarray(query, np.float32)
+    norm = float(np.sqrt(np.square(x).sum()))
+    if x.ndim != 1 or not np.isfinite(norm) or norm == 0:
+        raise InvalidInput("the query must be one vector with data")
+    return x / np.float32(norm)

@@ -1,0 +1,29 @@
+"""Where am I: settings read from `EARTHFIELD_*` at the edges, never at import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _state_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "earthfield"
+
+
+class Settings(BaseSettings):
+    """Settings of this installation."""
+
+    model_config = SettingsConfigDict(env_prefix="EARTHFIELD_", extra="ignore")
+
+    root: Path = Field(default=Path("earthfield-data"), description="Folder that holds every artefact.")
+    state: Path = Field(
+        default_factory=_state_folder, description="Folder for what may be lost: run history."
+    )
+    catalog: str = Field(default="", description="STAC catalogue that the dashboard offers first.")
+    search_url: str = Field(default="http://127.0.0.1:8801", description="Address of the search service.")
+    prefect_url: str = Field(default="http://127.0.0.1:8802/api", description="Address of Prefect's API.")
+    dashboard_port: int = Field(default=8800, description="Port of the dashboard.")
+    threads: int = Field(default=0, description="Threads for computing; 0 takes all cores.")

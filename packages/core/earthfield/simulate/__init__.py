@@ -1,0 +1,8 @@
+"""Landscapes that never were, as satellites would see them: for the demo, the tests and the scale benchmarks."""
+
+from __future__ import annotations
+
+from earthfield.simulate.run import simulate
+from earthfield.simulate.spec import Landscape, SimulateReport
+
+__all__ = ["Landscape", "SimulateReport", "simulate"]

@@ -1,0 +1,122 @@
+"""The registry of sources: what a sensor product holds, independent of who reads it.
+
+A source is declared in one file and found through the entry-point group `earthfield.sources`;
+the service that ingests adds to the same object how its STAC items are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from earthfield.errors import NotFound
+
+Role = Literal["input", "target"]
+Transform = Literal["log_reflectance", "linear"]
+Loss = Literal["l1"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One measured quantity of a source, and how a cube stores it."""
+
+    name: str
+    """The band's name in the cube, in the field's words (B02, vv, swir16)."""
+    gsd_m: float
+    """Ground sample distance of the product, metres."""
+    assets: tuple[str, ...]
+    """Asset keys under which providers publish it, most common first."""
+    scale: float = 1.0
+    """Physical value = stored x scale + offset."""
+    offset: float = 0.0
+    """See `scale`."""
+    unit: str = "1"
+    """Unit of the physical value: `1` for reflectance, `K`, `dB`."""
+    transform: Transform = "log_reflectance"
+    """What a stem applies to the physical value before it standardises."""
+
+
+class ClearDecoder(Protocol):
+    """Turns a quality asset's values into True where the surface was seen."""
+
+    def __call__(self, quality: NDArray[Any], /) -> NDArray[np.bool_]: ...
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The asset that says which pixels show the surface."""
+
+    assets: tuple[str, ...]
+    """Asset keys under which providers publish it."""
+    is_clear: ClearDecoder
+    """Decodes its values."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A declared sensor product."""
+
+    name: str
+    """Its id, also the group's name in a cube: `sentinel-2-l2a`."""
+    title: str
+    """What a person calls it."""
+    bands: tuple[Band, ...]
+    """Bands in the order in which cubes store them."""
+    dtype: str
+    """Integer type of the stored values."""
+    nodata: int
+    """Stored value of a pixel that was not measured."""
+    collections: tuple[str, ...]
+    """STAC collection ids that carry it."""
+    to_stored: Callable[[Mapping[str, Any], Band, NDArray[Any]], NDArray[Any]]
+    """`(item as a dict, band, raw values) -> stored values`: scale and offset are functions of the item. Raw
+    values come as float64 with NaN where the asset had none; the result has the source's dtype and nodata."""
+    quality: Quality | None = None
+    """How clear pixels are told, or None where every measured pixel counts."""
+    roles: frozenset[Role] = field(default_factory=lambda: frozenset({"input", "target"}))
+    """Whether the model sees it, reconstructs it, or both."""
+    loss: Loss = "l1"
+    """Reconstruction loss."""
+    loss_weight: float = 1.0
+    """Weight of that loss."""
+    stem_width: int = 32
+    """Features that the model's stem gives it by default."""
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the bands, in order."""
+        return tuple(band.name for band in self.bands)
+
+    def physical(self, values: NDArray[Any], *, band_axis: int) -> NDArray[np.float32]:
+        """Turns stored integers into physical values, NaN where nothing was measured."""
+        shape = [1] * values.ndim
+        shape[band_axis] = len(self.bands)
+        scale = np.array([b.scale for b in self.bands], np.float32).reshape(shape)
+        offset = np.array([b.offset for b in self.bands], np.float32).reshape(shape)
+        return np.where(values == self.nodata, np.float32("nan"), values.astype(np.float32) * scale + offset)
+
+
+@cache
+def known_sources() -> Mapping[str, Source]:
+    """Gives every declared source by name, in the order of their names."""
+    found = (point.load() for point in entry_points(group="earthfield.sources"))
+    return {source.name: source for source in sorted(found, key=lambda source: source.name)}
+
+
+def source_named(name: str) -> Source:
+    """Gives one source.
+
+    Raises:
+        NotFound: nobody declared it.
+    """
+    try:
+        return known_sources()[name]
+    except KeyError:
+        have = ", ".join(known_sources()) or "none"
+        raise NotFound(f"source {name!r} is not declared; the declared ones are: {have}") from None

@@ -1,0 +1,153 @@
+"""The whole model: stems, trunk, summary and decoders, and its folder on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Float64, Int32
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from earthfield.errors import BrokenArtefact, NotFound
+from earthfield.storage import make_folder, whole_file
+from earthfield_model.batch import Batch
+from earthfield_model.config import ModelConfig
+from earthfield_model.decoder import Decoder
+from earthfield_model.pyramid import FRAMES_PER_RUN, by_runs, coarser
+from earthfield_model.stem import Stem
+from earthfield_model.stp import Trunk
+from earthfield_model.summary import Observed, Summary
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+
+
+class AlphaEarth(nn.Module):
+    """Frames of a place to unit vectors per pixel, for any valid period.
+
+    Source: AlphaEarth Foundations (arXiv 2507.22291); departures are named where they are made.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Builds it with random weights."""
+        super().__init__()
+        self.config = config
+        self.stems = nn.ModuleDict({one.name: Stem(one, config.widths) for one in config.sources})
+        self.trunk = Trunk(config.widths)
+        self.summary = Summary(config)
+        self.decoders = nn.ModuleDict({one.name: Decoder(one, config.widths) for one in config.sources})
+
+    def observe(self, batch: Batch) -> Observed:
+        """Runs stems and trunk: the part that all periods share."""
+        near, near_mask, half, half_mask, days, source = {}, {}, [], [], [], []
+        for index, name in enumerate(self.config.source_names):
+            if name not in batch:
+                continue
+            stem, frames = self._stem(name), batch[name]
+            num_samples, num_frames = frames.days.shape
+            features, mask = _in_runs(stem, frames.stored.flatten(0, 1), frames.valid.flatten(0, 1))
+            at_half = by_runs(stem.to_half, features, mask)
+            split = {"b": num_samples, "n": num_frames}
+            near[name] = rearrange(features, "(b n) h w f -> b n h w f", **split)
+            near_mask[name] = rearrange(mask, "(b n) h w -> b n h w", **split)
+            half.append(rearrange(at_half, "(b n) h w f -> b n h w f", **split))
+            half_mask.append(rearrange(coarser(mask, 2), "(b n) h w -> b n h w", **split))
+            days.append(frames.days)
+            source.append(torch.full((num_frames,), index, device=mask.device))
+        all_half, all_mask, all_days = torch.cat(half, 1), torch.cat(half_mask, 1), torch.cat(days, 1)
+        features = self.trunk(all_half.flatten(0, 1), all_mask.flatten(0, 1), all_days)
+        which = nn.functional.one_hot(torch.cat(source), len(self.config.sources)).float()
+        return Observed(near, near_mask, features.view_as(all_half), all_mask, all_days, which)
+
+    def forward(self, batch: Batch, periods: Float64[Tensor, "B 2"]) -> Float[Tensor, "B H W D"]:
+        """Gives the mean directions for one valid period per sample, [start, end) in days since 2000."""
+        return self.summary(self.observe(batch), periods)
+
+    def measured(
+        self, source: str, stored: Int32[Tensor, "B C H W"], valid: Bool[Tensor, "B H W"]
+    ) -> tuple[Float[Tensor, "B C H W"], Bool[Tensor, "B C H W"]]:
+        """Gives what a decoder must reconstruct: standardised values and the mask per band."""
+        return self._stem(source).declared(stored, valid)
+
+    def decode(
+        self, source: str, embedding: Float[Tensor, "B H W D"], relative_time: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B H W C"]:
+        """Gives what a source would see, standardised, at an instant told relative to the valid period."""
+        return self.decoders[source](embedding, relative_time)
+
+    def _stem(self, source: str) -> Stem:
+        stem = self.stems[source]
+        assert isinstance(stem, Stem)
+        return stem
+
+    @property
+    def num_parameters(self) -> int:
+        """Learned figures."""
+        return sum(one.numel() for one in self.parameters())
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes config.json and model.safetensors, each whole or not at all."""
+        make_folder(folder)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        with whole_file(folder / WEIGHTS_FILE) as temporary:
+            save_file(weights, temporary)
+        with whole_file(folder / CONFIG_FILE) as temporary:
+            temporary.write_text(self.config.to_json())
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> AlphaEarth:
+        """Reads what `save_pretrained` wrote.
+
+        Raises:
+            NotFound: the folder holds no model.
+            BrokenArtefact: config or weights cannot be read, or do not fit one another.
+        """
+        if not (folder / CONFIG_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
+            raise NotFound(f"{folder} holds no model: it needs {CONFIG_FILE} and {WEIGHTS_FILE}")
+        try:
+            text = (folder / CONFIG_FILE).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BrokenArtefact(
+                f"{folder / CONFIG_FILE} cannot be read ({error}): replace the file"
+            ) from error
+        model = cls(ModelConfig.from_json(text))
+        model.load_weights(read_weights(folder / WEIGHTS_FILE), folder / WEIGHTS_FILE)
+        return model
+
+    def load_weights(self, weights: Mapping[str, Tensor], path: Path) -> None:
+        """Takes weights over; `path` says in errors where they came from.
+
+        Raises:
+            BrokenArtefact: they are not of this network.
+        """
+        try:
+            self.load_state_dict(dict(weights))
+        except RuntimeError as error:
+            first = str(error).splitlines()[-1].strip()
+            raise BrokenArtefact(f"the weights in {path} do not fit its config ({first})") from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a safetensors file.
+
+    Raises:
+        BrokenArtefact: it cannot be read as one.
+    """
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BrokenArtefact(f"{path} cannot be read as weights ({error}): replace the file") from error
+
+
+def _in_runs(stem: nn.Module, stored: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Applies a stem to runs of frames where no gradient is wanted; both its results are put together again."""
+    if torch.is_grad_enabled():
+        return stem(stored, valid)
+    parts = [
+        stem(*run) for run in zip(stored.split(FRAMES_PER_RUN), valid.split(FRAMES_PER_RUN), strict=True)
+    ]
+    features, masks = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(masks)

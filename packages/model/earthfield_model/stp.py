@@ -1,0 +1,269 @@
+"""Space-time-precision blocks: three operators side by side, each at its own resolution, that tell one another.
+
+Source: AlphaEarth Foundations (arXiv 2507.22291), encoder. Departures: LayerNorm over channels (see `stem`); the
+time operator turns queries and keys by the time code (rotary), so it sees differences of instants, and adds the
+season, so it sees no year; distances between cells take the place of position codes in the space operator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from earthfield_model.config import Widths
+from earthfield_model.pyramid import by_runs, coarser, finer, masked_mean
+from earthfield_model.timecode import NUM_HARMONICS, annual_code, phases, rotated, wavelengths
+
+
+@dataclass(frozen=True)
+class State:
+    """Features of all frames at the three resolutions, zero where masked. N runs over samples and their frames."""
+
+    precision: Float[Tensor, "N h2 w2 Fp"]
+    """At L/2."""
+    time: Float[Tensor, "N h8 w8 Ft"]
+    """At L/8."""
+    space: Float[Tensor, "N h16 w16 Fs"]
+    """At L/16."""
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Valid positions at the three resolutions."""
+
+    precision: Bool[Tensor, "N h2 w2"]
+    """At L/2."""
+    time: Bool[Tensor, "N h8 w8"]
+    """At L/8."""
+    space: Bool[Tensor, "N h16 w16"]
+    """At L/16."""
+
+    @classmethod
+    def of(cls, half: Bool[Tensor, "N h2 w2"]) -> Masks:
+        """Derives the coarser masks from the one at L/2."""
+        return cls(half, coarser(half, 4), coarser(half, 8))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What the time operator needs of the frames' instants, the same in every block."""
+
+    sin: Float[Tensor, "B 1 1 N F"]
+    """Sines of the angles by which heads are turned."""
+    cos: Float[Tensor, "B 1 1 N F"]
+    """Cosines of them."""
+    season: Float[Tensor, "B N F"]
+    """Annual harmonics."""
+
+    @classmethod
+    def of(cls, days: Float64[Tensor, "B N"], head_dim: int) -> Clock:
+        """Computes angles in float64 and casts afterwards."""
+        angles = phases(days, wavelengths(head_dim // 2).to(days.device))[:, None, None]
+        return cls(angles.sin().float(), angles.cos().float(), annual_code(days))
+
+
+class FeedForward(nn.Sequential):
+    """Norm, widen, GELU, narrow."""
+
+    def __init__(self, width: int, expand: int) -> None:
+        """Sizes only."""
+        super().__init__(
+            nn.LayerNorm(width), nn.Linear(width, expand * width), nn.GELU(), nn.Linear(expand * width, width)
+        )
+
+
+class PrecisionOperator(nn.Module):
+    """3x3 convolutions at L/2: norm, expand, GELU, contract."""
+
+    def __init__(self, widths: Widths) -> None:
+        """Sizes only."""
+        super().__init__()
+        width = widths.precision
+        self.norm = nn.LayerNorm(width)
+        self.expand = nn.Conv2d(width, widths.expand * width, 3, padding=1)
+        self.contract = nn.Conv2d(widths.expand * width, width, 1)
+
+    def forward(self, x: Float[Tensor, "N h w F"], mask: Bool[Tensor, "N h w"]) -> Float[Tensor, "N h w F"]:
+        """Gives x plus the operator's change; masked positions enter the convolution as the border does."""
+        inside = (self.norm(x) * mask[..., None]).permute(0, 3, 1, 2)
+        change = self.contract(F.gelu(self.expand(inside)))
+        return x + change.permute(0, 2, 3, 1) * mask[..., None]
+
+
+class Attention(nn.Module):
+    """Multi-head attention over the last but one axis, with masked keys."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        """Sizes only."""
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "M S F"],
+        allowed: Float[Tensor, "M K_or_1 S_or_1 S"],
+        turn: tuple[Tensor, Tensor] | None = None,
+    ) -> Float[Tensor, "M S F"]:
+        """Args: tokens; what is added to scores, a very low number at masked keys; sines and cosines per token."""
+        q, k, v = rearrange(self.qkv(x), "m s (three k f) -> three m k s f", three=3, k=self.num_heads)
+        if turn is not None:
+            q, k = rotated(q, *turn), rotated(k, *turn)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        return self.out(rearrange(mixed, "m k s f -> m s (k f)"))
+
+
+class SpaceOperator(nn.Module):
+    """Attention within each frame at L/16."""
+
+    def __init__(self, widths: Widths) -> None:
+        """Sizes only; heads start with reaches from near to far."""
+        super().__init__()
+        self.norm = nn.LayerNorm(widths.space)
+        self.attention = Attention(widths.space, widths.num_heads)
+        self.feed = FeedForward(widths.space, widths.expand)
+        self.log_slope = nn.Parameter(-torch.arange(widths.num_heads).float())
+
+    def forward(self, x: Float[Tensor, "N h w F"], mask: Bool[Tensor, "N h w"]) -> Float[Tensor, "N h w F"]:
+        """Gives the state after attention and feed-forward, zero where masked."""
+        _, height, width, _ = x.shape
+        tokens, keys = rearrange(x, "n h w f -> n (h w) f"), rearrange(mask, "n h w -> n (h w)")
+        allowed = self._nearness(height, width) + key_bias(keys)[:, None, None]
+        tokens = tokens + self.attention(self.norm(tokens), allowed)
+        tokens = (tokens + self.feed(tokens)) * keys[..., None]
+        return rearrange(tokens, "n (h w) f -> n h w f", h=height)
+
+    def _nearness(self, height: int, width: int) -> Float[Tensor, "K S S"]:
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        place = torch.stack([y.flatten(), x.flatten()], -1).float().to(self.log_slope.device)
+        apart = (place[:, None] - place[None]).square().sum(-1).sqrt()
+        return -self.log_slope.exp()[:, None, None] * apart
+
+
+class TimeOperator(nn.Module):
+    """Attention along the frames of a sample, at each position at L/8."""
+
+    def __init__(self, widths: Widths) -> None:
+        """Sizes only."""
+        super().__init__()
+        self.norm = nn.LayerNorm(widths.time)
+        self.season = nn.Linear(2 * NUM_HARMONICS, widths.time)
+        self.attention = Attention(widths.time, widths.num_heads)
+        self.feed = FeedForward(widths.time, widths.expand)
+
+    def forward(
+        self, x: Float[Tensor, "BN h w F"], mask: Bool[Tensor, "BN h w"], clock: Clock
+    ) -> Float[Tensor, "BN h w F"]:
+        """Gives the state after attention and feed-forward, zero where masked."""
+        num_samples, num_frames, _ = clock.season.shape
+        _, height, width, _ = x.shape
+        tokens = rearrange(x, "(b n) h w f -> b h w n f", b=num_samples)
+        keys = rearrange(mask, "(b n) h w -> (b h w) n", b=num_samples)
+        # Normalised first, so that the season is as loud as the content from the first step on.
+        inside = self.norm(tokens) + self.season(clock.season)[:, None, None]
+
+        def over_positions(turn: Tensor) -> Tensor:
+            wide = turn.expand(num_samples, height, width, num_frames, -1)
+            return rearrange(wide, "b h w n f -> (b h w) 1 n f")
+
+        turn = (over_positions(clock.sin), over_positions(clock.cos))
+        change = self.attention(
+            rearrange(inside, "b h w n f -> (b h w) n f"), key_bias(keys)[:, None, None], turn
+        )
+        flat = rearrange(tokens, "b h w n f -> (b h w) n f") + change
+        flat = (flat + self.feed(flat)) * keys[..., None]
+        return rearrange(flat, "(b h w) n f -> (b n) h w f", b=num_samples, h=height, w=width)
+
+
+class Exchange(nn.Module):
+    """The pyramid exchange: each operator receives the resampled state of the other two."""
+
+    def __init__(self, widths: Widths) -> None:
+        """Sizes only."""
+        super().__init__()
+        p, t, s = widths.precision, widths.time, widths.space
+        self.time_to_precision, self.space_to_precision = nn.Linear(t, p), nn.Linear(s, p)
+        self.precision_to_time, self.space_to_time = nn.Linear(p, t), nn.Linear(s, t)
+        self.precision_to_space, self.time_to_space = nn.Linear(p, s), nn.Linear(t, s)
+
+    def forward(self, state: State, masks: Masks) -> State:
+        """Projects at the coarser resolution of each pair, then resamples; masked positions stay zero."""
+        p, t, s = state.precision, state.time, state.space
+        p8 = masked_mean(p, masks.precision, 4)
+        p16 = masked_mean(p, masks.precision, 8)
+        t16 = masked_mean(t, masks.time, 2)
+        down = self.time_to_precision(t) + finer(self.space_to_precision(s), 2)
+        return State(
+            (p + finer(down, 4)) * masks.precision[..., None],
+            (t + self.precision_to_time(p8) + finer(self.space_to_time(s), 2)) * masks.time[..., None],
+            (s + self.precision_to_space(p16) + self.time_to_space(t16)) * masks.space[..., None],
+        )
+
+
+class Block(nn.Module):
+    """One space-time-precision block."""
+
+    def __init__(self, widths: Widths) -> None:
+        """Sizes only."""
+        super().__init__()
+        self.precision = PrecisionOperator(widths)
+        self.time = TimeOperator(widths)
+        self.space = SpaceOperator(widths)
+        self.exchange = Exchange(widths)
+
+    def forward(self, state: State, masks: Masks, clock: Clock) -> State:
+        """Runs the operators side by side, then the exchange."""
+        after = State(
+            by_runs(self.precision, state.precision, masks.precision),
+            self.time(state.time, masks.time, clock),
+            self.space(state.space, masks.space),
+        )
+        return self.exchange(after, masks)
+
+
+class Trunk(nn.Module):
+    """All blocks, over all frames of all sources together."""
+
+    def __init__(self, widths: Widths) -> None:
+        """Sizes only."""
+        super().__init__()
+        self.to_time = nn.Linear(widths.precision, widths.time)
+        self.to_space = nn.Linear(widths.precision, widths.space)
+        self.blocks = nn.ModuleList(Block(widths) for _ in range(widths.num_blocks))
+        self.norm = nn.LayerNorm(widths.precision)
+        self.head_dim = widths.time // widths.num_heads
+
+    def forward(
+        self, half: Float[Tensor, "BN h w F"], mask: Bool[Tensor, "BN h w"], days: Float64[Tensor, "B N"]
+    ) -> Float[Tensor, "BN h w F"]:
+        """Gives the features of every frame at L/2, zero where masked.
+
+        Args:
+            half: stems' features at L/2, frames of a sample in a row.
+            mask: valid positions at L/2.
+            days: true instants, days since 2000.
+        """
+        masks = Masks.of(mask)
+        state = State(
+            half,
+            self.to_time(masked_mean(half, mask, 4)) * masks.time[..., None],
+            self.to_space(masked_mean(half, mask, 8)) * masks.space[..., None],
+        )
+        clock = Clock.of(days, self.head_dim)
+        for block in self.blocks:
+            state = block(state, masks, clock)
+        return self.norm(state.precision) * mask[..., None]
+
+
+def key_bias(keys: Bool[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Gives what is added to scores: zero at valid keys, so low at masked ones that their share is exactly zero.
+
+    Not minus infinity: a row without any valid key would become NaN, where its result is masked anyway.
+    """
+    return torch.zeros(keys.shape, device=keys.device).masked_fill(~keys, -1e30)

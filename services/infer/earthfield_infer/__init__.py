@@ -1,0 +1,1 @@
+"""The infer service: cubes to embedding fields."""

@@ -1,0 +1,97 @@
+"""What a field is made from: the part of a manifest that decides whether it must be made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from earthfield.cube import CubeReader, Observation
+from earthfield.errors import NotFound
+from earthfield.grid import CHIP_PX, Tile, Window, tiles_over
+from earthfield.ports import Encoder
+from earthfield.storage import hash_of
+from earthfield.timeline import Period
+
+from earthfield_infer.windows import STRIDE_PX
+
+Observed = dict[Tile, dict[str, list[Observation]]]
+
+
+def observed_around(
+    reader: CubeReader, tile: Tile, extent: Window, support: Period
+) -> dict[Tile, dict[str, list[Observation]]]:
+    """Lists what the windows over `extent` will read, in the tile itself and in its neighbours.
+
+    Raises:
+        NotFound: the tile itself holds nothing of the support period.
+    """
+    reach = extent.padded(CHIP_PX)
+    seen = {one: reader.observed(one, support) for one in tiles_over(tile.epsg, reach)}
+    if not any(seen[tile].values()):
+        raise NotFound(f"no scene of {support} in tile {tile.id}; {_holdings(reader, tile)}")
+    return {one: observed for one, observed in seen.items() if observed}
+
+
+def _holdings(reader: CubeReader, tile: Tile) -> str:
+    cube = reader.cube(tile)
+    if cube is None:
+        return "it has no cube: run `earthfield ingest` for it first"
+    instants = [one.acquired for name in cube.sources for one in cube.observations(name)]
+    if not instants:
+        return "its cube is empty: run `earthfield ingest` for this period first"
+    return f"its cube holds {min(instants):%Y-%m-%d} to {max(instants):%Y-%m-%d}: ask for a period inside"
+
+
+def fingerprint(
+    reader: CubeReader, encoder: Encoder, observed: Observed, *, support: Period, period: Period
+) -> str:
+    """Gives the hash of everything that decides a field's bytes, its area apart."""
+    read = {
+        tile.id: {name: [_read(reader, tile, name, one) for one in seen] for name, seen in by_source.items()}
+        for tile, by_source in observed.items()
+    }
+    return hash_of(
+        {
+            "model": encoder.fingerprint,
+            "windows": [CHIP_PX, STRIDE_PX],
+            "support": support.id,
+            "period": period.id,
+            "read": read,
+        }
+    )
+
+
+def _read(reader: CubeReader, tile: Tile, source: str, one: Observation) -> list[Any]:
+    cube = reader.cube(tile)
+    assert cube is not None
+    ledger = cube.attributes(source).get("ledger", {})
+    return [one.step, one.acquired.isoformat(), [[item, ledger.get(item)] for item in one.items]]
+
+
+def frames_of(observed: dict[str, list[Observation]]) -> dict[str, list[dict[str, Any]]]:
+    """Gives the manifest's account of every frame: its step, its instant, its STAC ids."""
+    return {
+        name: [
+            {"step": one.step, "acquired": f"{one.acquired:%Y-%m-%dT%H:%M:%SZ}", "items": list(one.items)}
+            for one in seen
+        ]
+        for name, seen in sorted(observed.items())
+    }
+
+
+def manifest_of(
+    encoder: Encoder, *, extent: Window, area_wkt: str, support: Period, period: Period, inputs: str,
+    frames: dict[str, list[dict[str, Any]]], sources: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    """Gives the manifest of a field, all but the hashes of its files."""
+    return {
+        "model": {"name": encoder.name, "fingerprint": encoder.fingerprint, "sources": list(sources)},
+        "period": {"start": period.start.isoformat(), "end": period.end.isoformat(), "text": str(period)},
+        "support": {"start": support.start.isoformat(), "end": support.end.isoformat(), "text": str(support)},
+        "window": [extent.y0, extent.y1, extent.x0, extent.x1],
+        "area": area_wkt,
+        "inputs": inputs,
+        "sources": frames,
+        "software": {name: version(name) for name in ("earthfield", "torch", "numpy")},
+    }

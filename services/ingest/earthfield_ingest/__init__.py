@@ -1,0 +1,1 @@
+"""Ingest: scenes of STAC catalogues into aligned cubes."""

@@ -1,0 +1,265 @@
+"""Reading: a scene's assets over a window of a zone's 10 m grid, through rasterio and GDAL."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from earthfield.errors import BrokenArtefact, Unavailable
+from earthfield.grid import PIXEL_M, Window, geobox_of
+from earthfield.sources import Band, Source
+from earthfield_ingest.dialect import asset_key, declared_crs, declared_nodata
+from earthfield_ingest.scene import Scene, is_remote
+
+GDAL_OPTIONS: Mapping[str, Any] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no look at the neighbours: a third of a small file's time
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # a COG's header in one request
+    "VSI_CACHE": True,
+    "GDAL_CACHEMAX": 256,
+}
+_REMOTE_THREADS = 8
+_WIDE_PX = 512 * 512
+_GONE = ("404", "does not exist", "no such file", "403", "401", "not recognized", "not a supported", "410")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Pixels that are read: a window of a zone's 10 m grid."""
+
+    epsg: int
+    """The zone."""
+    window: Window
+    """Pixels in the zone's grid."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.window.shape
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One band on a grid."""
+
+    values: NDArray[Any]
+    """(H, W) raw values in the file's type, or float64 where they were resampled."""
+    measured: NDArray[np.bool_]
+    """(H, W) False outside the file and where it holds nodata."""
+
+
+class SceneReader:
+    """Reads scenes of one source over one grid, and counts what it decoded."""
+
+    def __init__(self, source: Source, grid: Grid) -> None:
+        """Args: how assets are read; the pixels wanted."""
+        self._source = source
+        self._grid = grid
+        self.bytes_read = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        return self._grid.shape
+
+    def clear(self, scene: Scene) -> NDArray[np.bool_]:
+        """Gives where the scene's quality asset says that the surface was seen, (H, W).
+
+        Raises:
+            BrokenArtefact: an asset is missing or cannot be decoded.
+            Unavailable: the network fails, also after some tries.
+        """
+        quality = self._source.quality
+        assert quality is not None
+        raster = self._read(scene, quality.assets, resampling=Resampling.nearest)
+        assert raster is not None
+        return quality.is_clear(np.where(raster.measured, raster.values, 0)) & raster.measured
+
+    def bands(self, scene: Scene) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
+        """Gives stored values (B, H, W) and where any band was measured (H, W); errors as in `clear`."""
+        source = self._source
+        values = np.full((len(source.bands), *self._grid.shape), source.nodata, source.dtype)
+        with self._pool(scene) as each:
+            for place, stored in enumerate(each(lambda band: self._band(scene, band), source.bands)):
+                if stored is not None:
+                    values[place] = stored
+        return values, (values != source.nodata).any(axis=0)
+
+    def _band(self, scene: Scene, band: Band) -> NDArray[Any] | None:
+        raster = self._read(scene, band.assets, resampling=Resampling.bilinear)
+        if raster is None:
+            return None
+        raw = np.where(raster.measured, raster.values, np.nan).astype(np.float64, copy=False)
+        return self._source.to_stored(scene.item, band, raw)
+
+    def _read(self, scene: Scene, names: tuple[str, ...], *, resampling: Resampling) -> Raster | None:
+        key = asset_key(scene.assets, names)
+        if key is None:
+            return None
+        asset = scene.assets[key]
+        address = _signed(asset["href"]) if scene.signed else asset["href"]
+        hint = declared_crs(scene.properties, asset), declared_nodata(asset)
+        with _naming(scene, key):
+            raster = read_asset(address, self._grid, resampling=resampling, crs=hint[0], nodata=hint[1])
+        self.bytes_read += raster.values.nbytes
+        return raster
+
+    @contextmanager
+    def _pool(self, scene: Scene) -> Iterator[Any]:
+        """A map over bands: threads where waiting or decoding dominates, none for small local files."""
+        remote = any(is_remote(asset["href"]) for asset in scene.assets.values())
+        wide = math.prod(self._grid.shape) >= _WIDE_PX
+        if not (remote or wide):
+            yield map
+            return
+        with ThreadPoolExecutor(_REMOTE_THREADS if remote else min(4, os.cpu_count() or 1)) as pool:
+            yield pool.map
+
+
+@retry(
+    retry=retry_if_exception_type(Unavailable),
+    stop=stop_after_attempt(4),
+    wait=wait_exponential_jitter(initial=0.5, max=8),
+    reraise=True,
+)
+def read_asset(
+    address: str,
+    grid: Grid,
+    *,
+    resampling: Resampling,
+    crs: str | None = None,
+    nodata: float | None = None,
+) -> Raster:
+    """Reads the first band of a raster over a grid.
+
+    A file whose pixels nest in the grid (same CRS, a whole number of 10 m pixels, same origin) is read as it is, each
+    pixel covering its n x n; any other is warped.
+
+    Args:
+        address: path or URL.
+        grid: pixels wanted.
+        resampling: for files that do not nest.
+        crs: what to assume where the file tells no CRS.
+        nodata: what to assume where the file tells no nodata; 0 for unsigned integers if this is None too.
+
+    Raises:
+        BrokenArtefact: the file is missing or cannot be decoded.
+        Unavailable: the network fails, also after some tries.
+    """
+    try:
+        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(address) as file:
+            missing = file.nodata if file.nodata is not None else nodata
+            if missing is None and np.issubdtype(file.dtypes[0], np.unsignedinteger):
+                missing = 0
+            file_crs = file.crs or (CRS.from_user_input(crs) if crs else None)
+            if file_crs is None:
+                raise BrokenArtefact(f"{address} has no coordinate system")
+            factor = nesting(file.transform) if file_crs == CRS.from_epsg(grid.epsg) else None
+            if factor is not None:
+                return _nested(file, grid, factor, missing)
+            return _warped(file, grid, resampling, file_crs, missing)
+    except RasterioError as error:
+        reason = " ".join(str(error).split())
+        if is_remote(address) and not any(word in reason.lower() for word in _GONE):
+            raise Unavailable(f"{address} does not answer ({reason}): try again later") from error
+        raise BrokenArtefact(f"{address} cannot be read ({reason})") from error
+
+
+def nesting(transform: Affine) -> int | None:
+    """Gives how many 10 m pixels a side of a file's pixel covers exactly, or None where it does not nest."""
+    factor = round(transform.a / PIXEL_M)
+    if factor < 1 or (transform.b, transform.d) != (0.0, 0.0):
+        return None
+    side = factor * PIXEL_M
+    on_grid = all(
+        abs(value / PIXEL_M - round(value / PIXEL_M)) < 1e-6 for value in (transform.c, transform.f)
+    )
+    return factor if (transform.a, transform.e) == (side, -side) and on_grid else None
+
+
+def _nested(file: Any, grid: Grid, factor: int, nodata: float | None) -> Raster:
+    top, left = -round(file.transform.f / PIXEL_M), round(file.transform.c / PIXEL_M)
+    wanted = grid.window.shifted(-top, -left)
+    inside = wanted & Window(0, file.height * factor, 0, file.width * factor)
+    dtype = file.dtypes[0]
+    if not inside:
+        return Raster(np.zeros(grid.shape, dtype), np.zeros(grid.shape, bool))
+    y0, x0 = inside.y0 // factor, inside.x0 // factor
+    y1, x1 = -(-inside.y1 // factor), -(-inside.x1 // factor)
+    data = file.read(1, window=((y0, y1), (x0, x1)))
+    if factor > 1:
+        fine = data.repeat(factor, axis=0).repeat(factor, axis=1)
+        ys, xs = inside.shifted(-y0 * factor, -x0 * factor).slices
+        data = fine[ys, xs]
+    measured = _is_measured(data, nodata)
+    if inside == wanted:
+        return Raster(data, measured)
+    values, seen = np.zeros(grid.shape, dtype), np.zeros(grid.shape, bool)
+    place = inside.shifted(-wanted.y0, -wanted.x0).slices
+    values[place], seen[place] = data, measured
+    return Raster(values, seen)
+
+
+def _warped(file: Any, grid: Grid, resampling: Resampling, crs: CRS, nodata: float | None) -> Raster:
+    box = geobox_of(grid.epsg, grid.window)
+    rows, cols = grid.shape
+    with WarpedVRT(
+        file,
+        src_crs=crs,
+        crs=CRS.from_epsg(grid.epsg),
+        transform=box.affine,
+        height=rows,
+        width=cols,
+        resampling=resampling,
+        src_nodata=nodata,
+        nodata=math.nan,
+        dtype="float64",
+    ) as warped:
+        data = warped.read(1)
+    return Raster(np.nan_to_num(data, nan=0.0), np.isfinite(data))
+
+
+def _is_measured(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+    finite = np.isfinite(data) if data.dtype.kind == "f" else np.ones(data.shape, bool)
+    return finite if nodata is None or math.isnan(nodata) else finite & (data != nodata)
+
+
+@contextmanager
+def _naming(scene: Scene, key: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenArtefact as error:
+        raise BrokenArtefact(
+            f"item {scene.id}, asset {key}: {error}; fetch the file again, or leave such items out with "
+            "--skip-unreadable"
+        ) from error
+
+
+def _signed(address: str) -> str:
+    import planetary_computer
+    import requests
+
+    try:
+        return str(planetary_computer.sign(address))
+    except requests.RequestException as error:
+        raise Unavailable(
+            f"the Planetary Computer signs no address now ({error}): try again later"
+        ) from error

@@ -1,0 +1,92 @@
+"""Reports: what became of the items in one tile, and over all tiles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from earthfield.schemas import IngestReport, SourceReport
+from earthfield_ingest.compose import NOT_CLEAR, USED
+from earthfield_ingest.plan import Plan
+
+
+@dataclass
+class TileSource:
+    """What became of one source's items in one tile."""
+
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """By STAC id, for the items acquired in the period: `used`, or the reason why not."""
+    read: set[str] = field(default_factory=set)
+    """Ids of the items read in this run."""
+    clear_px: dict[int, int] = field(default_factory=dict)
+    """By step that the cube holds for the period: pixels of the area that it shows."""
+    bytes_read: int = 0
+    """Decoded bytes read in this run."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """By STAC id what made it unreadable."""
+
+    def summary(self, area_px: int) -> SourceReport:
+        """Puts it in numbers, given how many pixels the area has."""
+        counts = Counter(self.outcomes.values())
+        used = counts.pop(USED, 0)
+        shown = (
+            sum(self.clear_px.values()) / (area_px * len(self.clear_px)) if self.clear_px and area_px else 0.0
+        )
+        return SourceReport(
+            found=len(self.outcomes),
+            used=used,
+            dropped=dict(sorted(counts.items())),
+            read=len(self.read),
+            steps=len(self.clear_px),
+            clear_share=round(shown, 4),
+            bytes_read=self.bytes_read,
+        )
+
+
+@dataclass
+class TileReport:
+    """What an ingest did in one tile."""
+
+    tile: str
+    """Id of the tile."""
+    area_px: int
+    """Pixels of the area in it."""
+    details: dict[str, TileSource] = field(default_factory=dict)
+    """By source."""
+    snapshot: str = ""
+    """The commit that this run made; empty where there was nothing to write."""
+    seconds: float = 0.0
+    """Wall time."""
+
+    @property
+    def sources(self) -> dict[str, SourceReport]:
+        """By source, in numbers."""
+        return {name: one.summary(self.area_px) for name, one in self.details.items()}
+
+
+def summarise(plan: Plan, tiles: Iterable[TileReport], *, seconds: float) -> IngestReport:
+    """Puts the reports of a plan's tiles together; an item that touches several tiles counts once."""
+    tiles = sorted(tiles, key=lambda one: one.tile)
+    whole = {name: TileSource() for name in plan.items}
+    for name, total in whole.items():
+        parts = [one.details[name] for one in tiles if name in one.details]
+        total.outcomes = {scene.id: scene.flaw or NOT_CLEAR for scene in plan.counted(name)}
+        for part in reversed(parts):
+            total.outcomes |= part.outcomes
+        total.outcomes |= {
+            item: USED for part in parts for item, what in part.outcomes.items() if what == USED
+        }
+        for part in parts:
+            total.read |= part.read
+            total.bytes_read += part.bytes_read
+            total.unreadable |= part.unreadable
+            for step, pixels in part.clear_px.items():
+                total.clear_px[step] = total.clear_px.get(step, 0) + pixels
+    area_px = sum(one.area_px for one in tiles)
+    return IngestReport(
+        sources={name: total.summary(area_px) for name, total in whole.items()},
+        tiles={one.tile: one.sources for one in tiles},
+        unreadable=[text for total in whole.values() for _, text in sorted(total.unreadable.items())],
+        seconds=round(seconds, 3),
+    )
