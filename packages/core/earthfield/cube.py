@@ -145,8 +145,9 @@ class Cube:
 
     def read_valid(self, source: str, slots: Sequence[int], window: Window) -> NDArray[np.bool_]:
         """Reads only valid (T, H, W) of some slots over a window of the tile's array."""
-        valid, (ys, xs) = self._group(source)["valid"], window.slices
+        valid: Any = self._group(source)["valid"]
         first, last = min(slots), max(slots) + 1
+        ys, xs = window.slices
         return np.asarray(valid[first:last, ys, xs], bool)[[slot - first for slot in slots]]
 
     def _group(self, source: str) -> zarr.Group:

@@ -32,6 +32,10 @@ class SourceBatch:
         """Masks the frames that are not kept; their values stay and nobody looks at them."""
         return replace(self, valid=self.valid & keep[..., None, None])
 
+    def first(self, count: int) -> SourceBatch:
+        """Gives the first samples only."""
+        return SourceBatch(self.stored[:count], self.valid[:count], self.days[:count])
+
     def packed(self) -> SourceBatch:
         """Leaves out frames that show nothing, as far as the samples allow; no output changes by it."""
         shows = self.valid.flatten(2).any(-1)

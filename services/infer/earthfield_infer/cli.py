@@ -66,10 +66,12 @@ def embed(
 @model.command("list")
 def list_models(root: RootOption = None, json: JsonOption = False) -> None:
     """List the models under the root and the ones that come with Earthfield."""
-    from earthfield.catalog import Catalog
-    from earthfield_model.encoder import model_folders
+    from earthfield_model.encoder import model_folder, model_names
 
-    found = {name: str(path) for name, path in model_folders(Catalog(root_or_default(root))).items()}
+    from earthfield.catalog import Catalog
+
+    catalog = Catalog(root_or_default(root))
+    found = {name: str(model_folder(name, catalog)) for name in model_names(catalog)}
     if json:
         show_json(found)
         return

@@ -2,59 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earthfield.terminal import (
+    AoiOption,
+    BboxOption,
+    JsonOption,
+    PeriodsOption,
+    RootOption,
+    bars,
+    root_or_default,
+    show_json,
+)
+
 if TYPE_CHECKING:
     from earthfield.schemas import IngestReport, SourceReport
 
-cube = typer.Typer(help="Look at what cubes hold.", no_args_is_help=True)
-
-Root = Annotated[
-    Path | None, typer.Option("--root", help="Folder that holds every artefact [EARTHFIELD_ROOT].")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON report on stdout instead of a table.")]
+cube = typer.Typer(no_args_is_help=True)
 
 
 def ingest(
     catalog: Annotated[
         str, typer.Option(help="Folder, file or URL of a static STAC catalogue, or a STAC API.")
     ],
-    period: Annotated[
-        list[str], typer.Option(help="2018, 2018-03, 2018-03..2018-09, 2018-03-01/2018-09-15.")
-    ],
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option(
-            metavar="W S E N", help="Area as a box in degrees; the whole of a static catalogue if absent."
-        ),
-    ] = None,
-    aoi: Annotated[str | None, typer.Option(help="Area as a GeoJSON file or WKT, in degrees.")] = None,
-    support: Annotated[
-        str | None, typer.Option(help="Period of the inputs, where wider than --period.")
-    ] = None,
+    period: PeriodsOption,
+    bbox: BboxOption = None,
+    aoi: AoiOption = None,
+    support: Annotated[str | None, typer.Option(help="Period of the inputs, if wider than --period.")] = None,
     sources: Annotated[
-        list[str] | None, typer.Option(help="Sources to read; repeat or separate by commas.")
+        list[str] | None, typer.Option(help="Sources to read; repeatable, or by commas.")
     ] = None,
-    root: Root = None,
+    root: RootOption = None,
     skip_unreadable: Annotated[
         bool,
         typer.Option("--skip-unreadable", help="Leave unreadable items out, counted, instead of stopping."),
     ] = False,
-    json: AsJson = False,
+    json: JsonOption = False,
 ) -> None:
     """Bring scenes of a STAC catalogue into aligned cubes, one per 10 km tile."""
     from earthfield.schemas import INPUT_SOURCES, IngestRequest, checked_request
-    from earthfield.settings import Settings
-    from earthfield.terminal import bars, show_json
     from earthfield_ingest import jobs
 
     names = [name for text in sources or () for name in text.replace(",", " ").split()]
     request = checked_request(
         IngestRequest,
-        root=root or Settings().root,
+        root=root_or_default(root),
         catalog=catalog,
         periods=tuple(period),
         bbox=bbox,
@@ -71,29 +68,35 @@ def ingest(
         _show(report, request.root)
 
 
+@cube.callback()
+def _cube() -> None:
+    """Look at what cubes hold."""
+
+
 @cube.command()
-def info(root: Root = None, json: AsJson = False) -> None:
+def info(root: RootOption = None, json: JsonOption = False) -> None:
     """List the cubes with their sources, steps and a timeline."""
     from rich.console import Console
     from rich.table import Table
 
     from earthfield.catalog import Catalog
     from earthfield.errors import NotFound
-    from earthfield.settings import Settings
-    from earthfield.terminal import show_json
     from earthfield_ingest.timeline import held
 
-    place = Catalog(root or Settings().root)
+    place = Catalog(root_or_default(root))
     found = [one for tile in place.cube_tiles() for one in held(place.cube(tile))]
     if not found:
         raise NotFound(f"there is no cube under {place.root}: run `earthfield ingest` first")
     if json:
-        show_json(found)
+        show_json({"cubes": [asdict(one) for one in found]})
         return
-    table = Table("tile", "source", "steps", "items", "first", "last", "steps a month")
-    for one in found:
-        table.add_row(one.tile, one.source, str(one.steps), str(one.items), one.first, one.last, one.bars)
-    Console().print(table)
+    for tile, rows in groupby(found, key=lambda one: one.tile):
+        table = Table(
+            "source", "steps", "items", "first", "last", "steps a month", title=tile, title_justify="left"
+        )
+        for one in rows:
+            table.add_row(one.source, str(one.steps), str(one.items), one.first, one.last, one.bars)
+        Console().print(table)
 
 
 def _show(report: IngestReport, root: Path) -> None:
@@ -102,20 +105,15 @@ def _show(report: IngestReport, root: Path) -> None:
 
     table = Table("source", "found", "used", "read now", "steps", "clear", "left out")
     for name, one in report.sources.items():
-        table.add_row(
-            name,
-            str(one.found),
-            str(one.used),
-            str(one.read),
-            str(one.steps),
-            f"{one.clear_share:.0%}",
-            _reasons(one),
-        )
+        counts = (str(count) for count in (one.found, one.used, one.read, one.steps))
+        table.add_row(name, *counts, f"{one.clear_share:.0%}", _reasons(one))
     console = Console()
     console.print(table)
     for text in report.unreadable:
         console.print(f"left out: {text}", markup=False)
-    console.print(f"{len(report.tiles)} tiles in {root / 'cubes'}, {report.seconds:.1f} s")
+    console.print(
+        f"{len(report.tiles)} tile{'s' * (len(report.tiles) != 1)} in {root / 'cubes'}, {report.seconds:.1f} s"
+    )
 
 
 def _reasons(one: SourceReport) -> str:

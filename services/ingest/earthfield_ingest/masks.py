@@ -35,4 +35,5 @@ def without_bits(values: NDArray[Any], bits: Iterable[int]) -> NDArray[np.bool_]
         True where all of them are 0, same shape.
     """
     flags = np.uint16(sum(1 << bit for bit in bits))
-    return (values.astype(np.uint16) & flags) == 0
+    hidden: NDArray[np.bool_] = (values.astype(np.uint16) & flags) != 0
+    return ~hidden

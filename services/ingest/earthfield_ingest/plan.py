@@ -84,8 +84,8 @@ def _why_nothing(archive: Archive, sources: Sequence[Source], area: Geometry, sp
         )
     names = ", ".join(source.name for source in sources)
     return NotFound(
-        f"the catalogue {archive.address} holds no {names} for {span} in this area; it has scenes from {extent.when}: "
-        "change --period"
+        f"the catalogue {archive.address} holds no {names} for {span} in this area; "
+        f"it has scenes from {extent.when}: change --period"
     )
 
 

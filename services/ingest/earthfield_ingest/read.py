@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -23,7 +24,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from earthfield.errors import BrokenArtefact, Unavailable
 from earthfield.grid import PIXEL_M, Window, geobox_of
 from earthfield.sources import Band, Source
-from earthfield_ingest.dialect import asset_key, declared_crs, declared_nodata
+from earthfield_ingest.dialect import Declared, asset_key, declared
 from earthfield_ingest.scene import Scene, is_remote
 
 GDAL_OPTIONS: Mapping[str, Any] = {
@@ -116,9 +117,9 @@ class SceneReader:
             return None
         asset = scene.assets[key]
         address = _signed(asset["href"]) if scene.signed else asset["href"]
-        hint = declared_crs(scene.properties, asset), declared_nodata(asset)
         with _naming(scene, key):
-            raster = read_asset(address, self._grid, resampling=resampling, crs=hint[0], nodata=hint[1])
+            told = declared(scene.properties, asset)
+            raster = read_asset(address, self._grid, resampling=resampling, told=told)
         self.bytes_read += raster.values.nbytes
         return raster
 
@@ -145,42 +146,63 @@ def read_asset(
     grid: Grid,
     *,
     resampling: Resampling,
-    crs: str | None = None,
-    nodata: float | None = None,
+    told: Declared = Declared(),
 ) -> Raster:
     """Reads the first band of a raster over a grid.
 
-    A file whose pixels nest in the grid (same CRS, a whole number of 10 m pixels, same origin) is read as it is, each
-    pixel covering its n x n; any other is warped.
+    A file whose pixels nest in the grid (same CRS, sides of whole 10 m pixels, edges on the grid's) is read as is,
+    each pixel covering its n x n; any other is warped.
 
     Args:
         address: path or URL.
         grid: pixels wanted.
         resampling: for files that do not nest.
-        crs: what to assume where the file tells no CRS.
-        nodata: what to assume where the file tells no nodata; 0 for unsigned integers if this is None too.
+        told: what to assume where the file itself tells no place or no nodata; where neither tells one, nodata is 0
+            for unsigned integers.
 
     Raises:
         BrokenArtefact: the file is missing or cannot be decoded.
         Unavailable: the network fails, also after some tries.
     """
     try:
-        with rasterio.Env(**GDAL_OPTIONS), rasterio.open(address) as file:
-            missing = file.nodata if file.nodata is not None else nodata
+        with rasterio.Env(**GDAL_OPTIONS), _opened(address) as file:
+            missing = file.nodata if file.nodata is not None else told.nodata
             if missing is None and np.issubdtype(file.dtypes[0], np.unsignedinteger):
                 missing = 0
-            file_crs = file.crs or (CRS.from_user_input(crs) if crs else None)
-            if file_crs is None:
-                raise BrokenArtefact(f"{address} has no coordinate system")
-            factor = nesting(file.transform) if file_crs == CRS.from_epsg(grid.epsg) else None
+            crs, transform = _place(file, told, address)
+            factor = nesting(transform) if crs == CRS.from_epsg(grid.epsg) else None
             if factor is not None:
-                return _nested(file, grid, factor, missing)
-            return _warped(file, grid, resampling, file_crs, missing)
+                return _nested(file, grid, transform, factor, missing)
+            return _warped(file, grid, crs, transform, resampling, missing)
     except RasterioError as error:
         reason = " ".join(str(error).split())
         if is_remote(address) and not any(word in reason.lower() for word in _GONE):
             raise Unavailable(f"{address} does not answer ({reason}): try again later") from error
         raise BrokenArtefact(f"{address} cannot be read ({reason})") from error
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[Any]:
+    with warnings.catch_warnings():
+        # Such a file takes its place from the item, or is refused.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(address) as file:
+            yield file
+
+
+def _place(file: Any, told: Declared, address: str) -> tuple[CRS, Affine]:
+    """Gives a file's CRS and transform, from the item where the file tells none.
+
+    An item's transform belongs to the shape that the item tells: a file of another shape covers the same ground.
+    """
+    crs = file.crs or (CRS.from_user_input(told.crs) if told.crs else None)
+    transform = file.transform
+    if transform.is_identity and told.transform is not None:
+        rows, cols = told.shape or (file.height, file.width)
+        transform = Affine(*told.transform) @ Affine.scale(cols / file.width, rows / file.height)
+    if crs is None or transform.is_identity:
+        raise BrokenArtefact(f"{address} has no coordinate system, and its item tells none")
+    return crs, transform
 
 
 def nesting(transform: Affine) -> int | None:
@@ -195,8 +217,8 @@ def nesting(transform: Affine) -> int | None:
     return factor if (transform.a, transform.e) == (side, -side) and on_grid else None
 
 
-def _nested(file: Any, grid: Grid, factor: int, nodata: float | None) -> Raster:
-    top, left = -round(file.transform.f / PIXEL_M), round(file.transform.c / PIXEL_M)
+def _nested(file: Any, grid: Grid, transform: Affine, factor: int, nodata: float | None) -> Raster:
+    top, left = -round(transform.f / PIXEL_M), round(transform.c / PIXEL_M)
     wanted = grid.window.shifted(-top, -left)
     inside = wanted & Window(0, file.height * factor, 0, file.width * factor)
     dtype = file.dtypes[0]
@@ -218,12 +240,15 @@ def _nested(file: Any, grid: Grid, factor: int, nodata: float | None) -> Raster:
     return Raster(values, seen)
 
 
-def _warped(file: Any, grid: Grid, resampling: Resampling, crs: CRS, nodata: float | None) -> Raster:
+def _warped(
+    file: Any, grid: Grid, crs: CRS, transform: Affine, resampling: Resampling, nodata: float | None
+) -> Raster:
     box = geobox_of(grid.epsg, grid.window)
     rows, cols = grid.shape
     with WarpedVRT(
         file,
         src_crs=crs,
+        src_transform=transform,
         crs=CRS.from_epsg(grid.epsg),
         transform=box.affine,
         height=rows,

@@ -102,7 +102,7 @@ def footprint_of(item: pystac.Item) -> BaseGeometry:
         shape = shapely.box(west, south, east + 360 if east < west else east, north)
     else:
         return shapely.Polygon()
-    return _unwrapped(shapely.make_valid(shapely.force_2d(shape)))
+    return _unwrapped(shapely.force_2d(shape))
 
 
 def without_superseded(scenes: Iterable[Scene]) -> list[Scene]:
@@ -166,6 +166,7 @@ def _unwrapped(shape: BaseGeometry) -> BaseGeometry:
     west, _, east, _ = shape.bounds
     if east - west > 180 and shape.geom_type == "Polygon":
         shape = shapely.transform(shape, lambda xy: xy + [[360.0, 0.0]] * (xy[:, :1] < 0))
+    shape = shapely.make_valid(shape)
     if shape.bounds[2] <= 180:
         return shape
     east_part = shapely.transform(

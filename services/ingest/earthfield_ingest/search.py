@@ -170,7 +170,7 @@ class ApiArchive:
         extents = [self._collections[name].extent for name in sorted(names)]
         boxes = [box for one in extents for box in one.spatial.bboxes[:1]]
         ends = [end for one in extents for pair in one.temporal.intervals[:1] for end in pair]
-        shapes = [shapely.box(*box[:2], *box[len(box) // 2 :][:2]) for box in boxes]
+        shapes = [shapely.box(box[0], box[1], box[len(box) // 2], box[len(box) // 2 + 1]) for box in boxes]
         return Extent(shapes, (end or datetime.now(UTC) for end in ends))
 
 
@@ -246,8 +246,10 @@ def _walking(place: str) -> Iterator[None]:
     except EarthfieldError:
         raise
     except (pystac.STACError, KeyError, ValueError, TypeError) as error:
+        if isinstance(error.__cause__, EarthfieldError):
+            raise error.__cause__ from None
         raise InvalidInput(
-            f"the catalogue {place} breaks the STAC rules ({type(error).__name__}: {error}): repair it or name another"
+            f"the catalogue {place} breaks the STAC rules ({type(error).__name__}: {error}): repair or replace it"
         ) from error
 
 
@@ -280,14 +282,23 @@ def _local_root(address: str) -> Path:
     return path.resolve()
 
 
-def _parsed(text: str, place: str) -> dict[str, Any]:
+def json_of(text: str, place: str) -> Any:
+    """Reads JSON.
+
+    Raises:
+        InvalidInput: it is none; the place is named.
+    """
     try:
-        content = json.loads(text)
+        return json.loads(text)
     except ValueError as error:
-        raise InvalidInput(
-            f"{place} is not readable JSON ({error}): repair it or name another catalogue"
-        ) from error
-    if not isinstance(content, dict) or "type" not in content:
+        raise InvalidInput(f"{place} is not readable JSON ({error}): repair or replace it") from error
+
+
+def _parsed(text: str, place: str) -> dict[str, Any]:
+    content = json_of(text, place)
+    if isinstance(content, list) and _features(content):
+        return {"type": "FeatureCollection", "features": content}
+    if not isinstance(content, dict) or not {"type", "stac_version"} & content.keys():
         raise InvalidInput(f"{place} is JSON but not STAC: it must be a Catalog, a Collection or an Item")
     return content
 
@@ -295,12 +306,11 @@ def _parsed(text: str, place: str) -> dict[str, Any]:
 def _walked(content: dict[str, Any], place: str) -> Iterator[pystac.Item]:
     """Yields every item under a root whose collection some source knows, in the order of the links."""
     with _walking(place):
-        if content["type"] == "FeatureCollection":
-            yield from (pystac.Item.from_dict(feature, href=place) for feature in content["features"])
-        elif content["type"] == "Feature":
-            yield pystac.Item.from_dict(content, href=place)
+        if content.get("type") in ("Feature", "FeatureCollection"):
+            yield from (pystac.Item.from_dict(feature, href=place) for feature in _features(content))
         else:
-            yield from _items_under(pystac.Catalog.from_file(place, stac_io=_Reader()))
+            kind = pystac.Collection if content.get("type") == "Collection" else pystac.Catalog
+            yield from _items_under(kind.from_file(place, stac_io=_Reader()))
 
 
 def _items_under(catalog: pystac.Catalog) -> Iterator[pystac.Item]:
@@ -314,17 +324,25 @@ def _items_under(catalog: pystac.Catalog) -> Iterator[pystac.Item]:
 
 
 def _loose_items(folder: Path) -> Iterator[pystac.Item]:
-    """Yields the items that lie in a folder which has no catalogue file."""
-    paths = sorted(folder.rglob("*.json"))
-    contents = ((path, _parsed(read_text(str(path)), str(path))) for path in paths)
-    found = [(path, content) for path, content in contents if content["type"] == "Feature"]
-    if not found:
+    """Yields the items that lie in a folder which has no catalogue file; other JSON is passed over."""
+    empty = True
+    for path in sorted(folder.rglob("*.json")):
+        for content in _features(json_of(read_text(str(path)), str(path))):
+            empty = False
+            with _walking(str(path)):
+                yield pystac.Item.from_dict(content, href=str(path))
+    if empty:
         raise NotFound(
             f"{folder} holds neither catalog.json, collection.json nor a STAC item: name another folder"
         )
-    for path, content in found:
-        with _walking(str(path)):
-            yield pystac.Item.from_dict(content, href=str(path))
+
+
+def _features(content: Any) -> list[dict[str, Any]]:
+    """Gives the items in JSON content: one, a FeatureCollection of them, or a list."""
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        content = content.get("features", [])
+    several = content if isinstance(content, list) else [content]
+    return [one for one in several if isinstance(one, dict) and one.get("type") == "Feature"]
 
 
 def _sources_of(collection: str | None) -> list[Source]:

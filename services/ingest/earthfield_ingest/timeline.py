@@ -41,8 +41,8 @@ def held(path: Path) -> list[Held]:
         seen = cube.observations(source)
         items = {item for one in seen for item in one.items}
         instants = sorted(one.acquired for one in seen)
-        ends = [f"{when:%Y-%m-%d}" for when in (instants[0], instants[-1])] if instants else ["", ""]
-        rows.append(Held(path.name, source, len(seen), len(items), *ends, bars=months(instants)))
+        days = [f"{when:%Y-%m-%d}" for when in instants] or [""]
+        rows.append(Held(path.name, source, len(seen), len(items), days[0], days[-1], months(instants)))
     return rows
 
 

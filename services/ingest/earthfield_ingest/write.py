@@ -94,19 +94,18 @@ class SourceWriter:
         """Args: the cube's folder, for messages; its root group; the source. Errors as in `CubeWriter.source`."""
         self._path = path
         self._source = source
-        self._group = root[source.name] if source.name in root else _new_group(root, source)
-        assert isinstance(self._group, zarr.Group)
-        if (
-            tuple(self._group.attrs["bands"]) != source.band_names
-            or self._group.attrs["dtype"] != source.dtype
-        ):
+        group = root[source.name] if source.name in root else _new_group(root, source)
+        assert isinstance(group, zarr.Group)
+        self._group, held = group, group.attrs
+        if held["bands"] != list(source.band_names) or held["dtype"] != source.dtype:
             raise Conflict(
-                f"the cube {path} holds {source.name} with bands {self._group.attrs['bands']}, but the source now "
-                f"has {list(source.band_names)}: remove the cube and ingest again"
+                f"the cube {path} holds {source.name} as {held['dtype']} with bands {held['bands']}, but the "
+                f"source is {source.dtype} with {list(source.band_names)} now: remove the cube and ingest again"
             )
-        self._steps = [int(step) for step in self._array("step")[:]]
-        self._acquired = [int(when) for when in self._array("acquired")[:]]
-        self._items = [str(ids) for ids in self._array("items")[:]]
+        steps, acquired, items = (np.asarray(self._array(name)[:]) for name in ("step", "acquired", "items"))
+        self._steps = [int(step) for step in steps]
+        self._acquired = [int(when) for when in acquired]
+        self._items = [str(ids) for ids in items]
         self._slots = {step: slot for slot, step in enumerate(self._steps)}
         self._waiting: list[tuple[int, Window, Frame]] = []
 
@@ -136,7 +135,7 @@ class SourceWriter:
             json.dumps(list(frame.items)),
         )
         for column, value in zip((self._steps, self._acquired, self._items), row, strict=True):
-            column[slot : slot + 1] = [value]  # type: ignore[index,call-overload]
+            column[slot : slot + 1] = [value]  # type: ignore[index]
         if self._waiting and self._waiting[0][0] // STEPS_PER_CHUNK != slot // STEPS_PER_CHUNK:
             self._flush()
         self._waiting.append((slot, window, frame))
@@ -145,7 +144,7 @@ class SourceWriter:
         """Writes what still waits, the columns that have a value a step, and the ledger."""
         self._flush()
         with writing(self._path):
-            columns = {
+            columns: dict[str, Any] = {
                 "step": np.array(self._steps, np.int32),
                 "acquired": np.array(self._acquired, np.int64),
                 "items": np.array(self._items, dtype=object),
@@ -171,10 +170,8 @@ class SourceWriter:
                 valid[slots, ys, xs] = np.stack([frame.valid for frame in frames])
         self._waiting = []
 
-    def _array(self, name: str) -> zarr.Array:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+    def _array(self, name: str) -> Any:
+        return self._group[name]
 
 
 def ledger_of(attributes: Mapping[str, Any]) -> Ledger:

@@ -9,13 +9,13 @@ from typing import Any
 import lancedb
 import numpy as np
 import pyarrow as pa
+from lancedb.index import BTree, IvfFlat
+from numpy.typing import NDArray
+
 from earthfield.catalog import Catalog, checked_name
 from earthfield.codec import DIM
 from earthfield.errors import BrokenArtefact, Conflict, InvalidInput, NotFound
 from earthfield.storage import make_folder, writing
-from lancedb.index import BTree, IvfFlat
-from numpy.typing import NDArray
-
 from earthfield_search.rows import schema_of
 
 ANN_ROWS = 200_000
@@ -131,7 +131,7 @@ class CellIndex:
         others = set(rows["model"].unique().to_pylist()) - {own}
         if others:
             raise Conflict(
-                f"{self.path} holds cells of {own!r}: cells of {sorted(others)} need a table of their own"
+                f"{self.path} holds cells of {own!r}: those of {sorted(others)} need their own table"
             )
         for name, value in (("tile", tile), ("period", period)):
             if set(rows[name].unique().to_pylist()) - {value}:

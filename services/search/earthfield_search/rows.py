@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from pyproj import Transformer
+
 from earthfield.codec import DIM
 from earthfield.errors import InvalidInput
 from earthfield.field import QUALITY_NODATA, Field
 from earthfield.grid import PIXEL_M, TILE_PX, Window
 from earthfield.storage import hash_of
-from numpy.typing import NDArray
-from pyproj import Transformer
 
 QUALITY_PREFIX = "clear_"
 """Quality layers that count clear observations of a source; each becomes a column of that name."""
@@ -102,20 +104,21 @@ def _strips(window: Window, cell_px: int) -> list[Window]:
     return [cut for cut in cuts if cut]
 
 
-def _on_cells(layer: NDArray[np.float32], strip: Window, grid: Window, cell_px: int) -> NDArray[np.float32]:
+def _on_cells(layer: NDArray[Any], strip: Window, grid: Window, cell_px: int) -> NDArray[np.float32]:
     """Lays (h, w, F) of a strip onto whole cells, zeros around it, and sums each: (rows, cols, F)."""
     rows = _cells_over(strip, cell_px)
     top, left = strip.y0 - rows.y0 * cell_px, strip.x0 - grid.x0 * cell_px
     height, width = (rows.y1 - rows.y0) * cell_px, grid.shape[1] * cell_px
     bottom, right = height - top - layer.shape[0], width - left - layer.shape[1]
     padded = np.pad(layer, ((top, bottom), (left, right), (0, 0)))
-    return padded.reshape(height // cell_px, cell_px, width // cell_px, cell_px, -1).sum(axis=(1, 3))
+    blocks = padded.reshape(height // cell_px, cell_px, width // cell_px, cell_px, -1)
+    return np.asarray(blocks.sum(axis=(1, 3)), np.float32)
 
 
 def _summed(
     vectors: NDArray[np.float32], strip: Window, grid: Window, cell_px: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    there = ~np.isnan(vectors).any(axis=-1, keepdims=True)
+    there = np.asarray(~np.isnan(vectors).any(axis=-1, keepdims=True))
     total = _on_cells(np.where(there, vectors, np.float32(0)), strip, grid, cell_px)
     count = _on_cells(there.astype(np.float32), strip, grid, cell_px)[..., 0]
     return total, count.astype(np.int32)
@@ -131,7 +134,7 @@ def _clear(field: Field, strip: Window, grid: Window, cell_px: int) -> dict[str,
         total = _on_cells(np.where(there, layer[..., None], 0).astype(np.float32), strip, grid, cell_px)
         count = _on_cells(there.astype(np.float32), strip, grid, cell_px)
         with np.errstate(invalid="ignore", divide="ignore"):
-            means[name] = (total / np.where(count > 0, count, np.float32("nan")))[..., 0]
+            means[name] = np.asarray((total / np.where(count > 0, count, np.nan))[..., 0], np.float32)
     return means
 
 

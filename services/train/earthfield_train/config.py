@@ -51,6 +51,8 @@ class LossConfig:
     """Weight b."""
     consistency: float = 0.02
     """Weight c."""
+    student_share: float = 0.5
+    """Share of the samples that the student sees: its pass costs as much as the teacher's and weighs little."""
     drop_source: Mapping[str, float] = field(
         default_factory=lambda: {"landsat-c2-l2": 0.3, "sentinel-1-rtc": 0.3}
     )

@@ -82,14 +82,17 @@ def step_losses(
     inputs = packed(batch.inputs)
     mu = model(inputs, batch.periods)
     u = sample_vmf(mu, model.config.kappa, generator)
-    seen_by_student = packed(student_view(inputs, config, generator))
-    mu_student = model(seen_by_student, batch.periods)
+    num_students = max(round(config.student_share * len(mu)), 1)
+    few = {name: one.first(num_students) for name, one in inputs.items()}
+    mu_student = model(packed(student_view(few, config, generator)), batch.periods[:num_students])
     by_source = _reconstructions(model, batch, u)
     weights = {name: model.config.source(name).loss_weight for name in by_source}
     weighted = [weights[name] * value for name, value in by_source.items()]
     # A mean over the sources that had a target, so that a scarce sensor does not change the scale.
     reconstruction = torch.stack(weighted).sum() / sum(weights.values()) if weighted else F.relu(u).sum() * 0
-    return Losses(by_source, reconstruction, uniformity_loss(u), consistency_loss(mu, mu_student))
+    return Losses(
+        by_source, reconstruction, uniformity_loss(u), consistency_loss(mu[:num_students], mu_student)
+    )
 
 
 def _reconstructions(model: AlphaEarth, batch: TrainBatch, u: Float[Tensor, "B H W D"]) -> dict[str, Tensor]:

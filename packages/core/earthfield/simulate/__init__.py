@@ -1,4 +1,4 @@
-"""Landscapes that never were, as satellites would see them: for the demo, the tests and the scale benchmarks."""
+"""Landscapes that never were, as satellites would see them: for the demo, tests and benchmarks."""
 
 from __future__ import annotations
 

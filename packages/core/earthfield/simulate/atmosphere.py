@@ -1,4 +1,4 @@
-"""What stands between the ground and the satellite: clouds, their shadows, cirrus, haze; and the swath's edge."""
+"""What stands between ground and satellite: clouds, shadows, cirrus, haze, and the swath's edge."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def sky_of(
 
 
 def _clouds(rng: np.random.Generator, shape: tuple[int, int], pixel_m: float, overcast: float) -> Floats:
-    """Opacity with soft edges: none below 4 % of the sky, a closed deck above 93 %, fields of cumulus between."""
+    """Opacity with soft edges: none below 4 % of the sky, a closed deck above 93 %, cumulus between."""
     size_m, soft = float(np.exp(rng.uniform(np.log(350.0), np.log(3500.0)))), float(rng.uniform(0.25, 0.6))
     if overcast < 0.04:
         return np.zeros(shape, np.float32)

@@ -44,8 +44,8 @@ class Change:
 def changes_of(spec: Landscape, canvas: Canvas, land: Land) -> Change:
     """Between every two years build over, fell and flood some land; no pixel changes twice.
 
-    Events fall between 1 September of the earlier year and 31 March of the later one, so that the map of each year (as it
-    is on 30 June) is on one side of them.
+    Events fall between 1 September of the earlier year and 31 March of the later one, so that the map of
+    each year (as it is on 30 June) is on one side of them.
     """
     after, event = land.cover.copy(), np.zeros(land.cover.shape, np.uint8)
     days: list[datetime.date] = []

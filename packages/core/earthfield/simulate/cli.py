@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 _EXAMPLES = """\
-Write a simulated landscape into DIRECTORY: a static STAC catalogue with Sentinel-2, Sentinel-1, Landsat and elevation, the
-truth it was made from, and short texts. The same options always give the same bytes; an interrupted run goes on where it
-stopped.
+Write a simulated landscape into DIRECTORY: a static STAC catalogue with Sentinel-2, Sentinel-1, Landsat and
+elevation, the truth it was made from, and short texts. The same options always give the same bytes; an
+interrupted run goes on where it stopped.
 
 Examples:
 
@@ -28,10 +28,10 @@ def simulate(
     ],
     size: Annotated[str, typer.Option(help="Size in 10 m pixels: one side, or WIDTHxHEIGHT.")] = "256",
     seed: Annotated[int, typer.Option(help="Draws climate, land and weather.")] = 0,
-    lon: Annotated[float, typer.Option(help="Longitude of the centre, degrees east.")] = 4.89,
+    lon: Annotated[float, typer.Option(help="Longitude of the centre, degrees east.")] = 4.897,
     lat: Annotated[
         float, typer.Option(help="Latitude of the centre, degrees north; sets the climate.")
-    ] = 52.15,
+    ] = 52.1595,
     start_year: Annotated[int, typer.Option(help="First calendar year.")] = 2022,
     years: Annotated[int, typer.Option(help="Number of years, 2 to 12.")] = 2,
     cloudiness: Annotated[

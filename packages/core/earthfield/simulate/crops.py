@@ -14,11 +14,11 @@ from earthfield.simulate.arrays import Floats
 class Crop:
     """One crop, with its calendar at 50 degrees north.
 
-    Days count from 1 January of the year of harvest and may be negative (sown the autumn before). Crops of the tropics
-    count from the onset of their rainy season instead (`by_rain`).
+    Days count from 1 January of the year of harvest and may be negative (sown the autumn before). Crops of
+    the tropics count from the onset of their rainy season instead (`by_rain`).
 
-    Source: order of magnitude of sowing and harvest dates after Sacks et al. 2010, "Crop planting dates"; the curves
-    are ours.
+    Source: order of magnitude of sowing and harvest dates after Sacks et al. 2010, "Crop planting dates";
+    the curves are ours.
     """
 
     name: str
@@ -135,7 +135,7 @@ def stage(crop: Crop, day: Floats, shoot: Floats, slack: Floats) -> Stage:
 
     Args:
         crop: The crop.
-        day: Days since 1 January of the harvest year (or since the rains), already moved for each field's own haste.
+        day: Days since 1 January of the harvest year (or the rains), moved by each field's own haste.
         shoot: Day when overwintering crops shoot up.
         slack: Days between harvest and the next tillage of each field.
     """
@@ -179,7 +179,7 @@ def _one_stage(crop: Crop, day: Floats, shoot: Floats, slack: Floats) -> Stage:
 
 
 def latitude_shift_days(crop: Crop, lat: float) -> float:
-    """How much later (positive) a crop's calendar runs than at 50 degrees: 2 days a degree, at most 35 either way."""
+    """How much later a crop's calendar runs than at 50 degrees: 2 days a degree, at most 35."""
     if crop.by_rain:
         return 0.0
     pull = 2.0 if crop.sow > 0 else 2.4

@@ -126,7 +126,7 @@ def _wild_green(
 def _tree_leaves(
     spec: Landscape, style: Style, units: Units, growth: Floats, season: float
 ) -> tuple[Floats, Floats]:
-    """Share of leaves that deciduous trees carry, green and coloured: by the warmth of the season or by the rains."""
+    """Share of leaves on deciduous trees, green and coloured: by the season's warmth or by the rains."""
     if style.climate.mean_c > 19.0:
         return 0.18 + 0.82 * growth, 0.22 * (1.0 - growth)
     lag = 0.5 * units.traits.haste_days
@@ -162,7 +162,7 @@ def _seasons(units: Units, cover: Codes, day: datetime.date) -> list[tuple[int, 
 def _fields(
     spec: Landscape, style: Style, units: Units, weather: Weather, cover: Codes, day: datetime.date
 ) -> Stage:
-    """The crops of all fields, the strongest of the seasons that overlap, and the cover crops between them."""
+    """The crops of all fields, the strongest of overlapping seasons, and cover crops between them."""
     total = {name: np.zeros(units.num, np.float32) for name in Stage.__dataclass_fields__}
     since_harvest, until_sowing = np.full(units.num, 999.0, np.float32), np.full(units.num, 999.0, np.float32)
     traits = units.traits

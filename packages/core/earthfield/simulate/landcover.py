@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import label, uniform_filter
 
 from earthfield.simulate.arrays import Bools, Codes, Floats, Ints
 from earthfield.simulate.canvas import PIXEL_M, Canvas
@@ -25,7 +25,8 @@ class Land:
     cover: Codes
     """Surface code of each pixel."""
     place: Ints
-    """Whose character a pixel has: its parcel's number, or num_parcels + its block's number for small features."""
+    """Whose character a pixel has: its parcel's number, or num_parcels + its block's for small features
+    (and, so that a lake has no seam, its water body's)."""
     parcels: Parcels
     """The cut of the land."""
     towns: Towns
@@ -70,6 +71,8 @@ def land_of(seed: int, style: Style, canvas: Canvas, terrain: Terrain) -> Land:
                                      "plantation", "deciduous_forest", "conifer_forest", "mixed_forest",
                                      "evergreen_forest", "shrubland"))  # fmt: skip
     place = np.where(small, parcels.num + parcels.block, parcels.parcel).astype(np.int32)
+    bodies = label(water > 0)[0]
+    place[water > 0] = parcels.num + bodies[water > 0] % parcels.num_blocks
     return Land(cover, place, parcels, towns, water_near)
 
 

@@ -34,11 +34,16 @@ _FROM_S2 = {
 }
 """Asset: the Sentinel-2 band that sees the same, the ratio to it, and the Landsat band's name.
 
-Source: ratios after Claverie et al. 2018, "The Harmonized Landsat and Sentinel-2 surface reflectance data set", rounded.
+Source: ratios after Claverie et al. 2018, "The Harmonized Landsat and Sentinel-2 surface reflectance data
+set", rounded.
 """
 SR_SCALE, SR_OFFSET = 2.75e-5, -0.2
 ST_SCALE, ST_OFFSET = 0.00341802, 149.0
 """Source: USGS, Landsat 8-9 Collection 2 Level 2 Science Product Guide."""
+
+
+LOWEST_SUN_DEG = 14.0
+"""No scene is made under a lower sun. Source: USGS makes none beyond 76 degrees zenith."""
 
 
 def scenes(world: World) -> Iterator[Scene]:
@@ -46,7 +51,9 @@ def scenes(world: World) -> Iterator[Scene]:
     spec = world.spec
     phase = int(stream(spec.seed, "landsat phase").integers(min(spec.landsat_revisit_days, 300)))
     for number, day in enumerate(days_of(spec.start_year, spec.years, spec.landsat_revisit_days, phase)):
-        yield _scene(world, number, day)
+        scene = _scene(world, number, day)
+        if scene.properties["view:sun_elevation"] >= LOWEST_SUN_DEG:
+            yield scene
 
 
 def _scene(world: World, number: int, day: datetime.date) -> Scene:
@@ -149,9 +156,9 @@ def quality_bits(
 ) -> Raster:
     """QA_PIXEL with the imperfections of the real one: clouds above half opacity found, edges dilated.
 
-    Bits: 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 shadow, 5 snow, 6 clear, 7 water; pairs of confidence from 8
-    cloud, 10 shadow, 12 snow, 14 cirrus (1 low, 2 medium, 3 high). Source: USGS, Landsat 8-9 Collection 2 Level 2 Science
-    Product Guide, table 6-3.
+    Bits: 0 fill, 1 dilated cloud, 2 cirrus, 3 cloud, 4 shadow, 5 snow, 6 clear, 7 water; pairs of
+    confidence from 8 cloud, 10 shadow, 12 snow, 14 cirrus (1 low, 2 medium, 3 high). Source: USGS, Landsat
+    8-9 Collection 2 Level 2 Science Product Guide, table 6-3.
     """
     water, snow = water_and_snow
     grainy = 0.05 * rng.standard_normal(sky.cloud.shape, dtype=np.float32)

@@ -12,7 +12,7 @@ from scipy import sparse
 from earthfield.simulate.arrays import Floats
 
 _SPLINE_STD = 151.0 / 315.0
-"""Standard deviation of a cubic B-spline surface over white noise of variance 1 (the integral of B3 squared)."""
+"""Standard deviation of a cubic B-spline surface over unit white noise (the integral of B3 squared)."""
 
 
 def stream(seed: int, name: str, *keys: int) -> np.random.Generator:
@@ -71,7 +71,7 @@ def fractal(
     gain: float = 0.5,
     periodic: bool = False,
 ) -> Floats:
-    """Noise with detail at `octaves` scales, each half as coarse and `gain` times as strong as the one before."""
+    """Noise with detail at `octaves` scales, each half as coarse and `gain` times as strong as the last."""
     total = np.zeros(shape, np.float32)
     for octave in range(octaves):
         total += np.float32(gain**octave) * smooth(rng, shape, cell_px / 2**octave, periodic=periodic)

@@ -24,8 +24,9 @@ def backscatter(
 ) -> tuple[Floats, Floats]:
     """VV and VH of every unit, linear power, shape (num,) each.
 
-    Leaves over ground follow the water-cloud model: canopy (1 - t) + ground t with t = exp(-2 B LAI / cos incidence).
-    Source: Attema and Ulaby 1978, "Vegetation modeled as a water cloud"; ground rises 7.5 dB from dry to wet.
+    Leaves over ground follow the water-cloud model: canopy (1 - t) + ground t with t = exp(-2 B LAI / cos
+    incidence). Source: Attema and Ulaby 1978, "Vegetation modeled as a water cloud"; ground rises 7.5 dB
+    from dry to wet.
 
     Args:
         units: The units.

@@ -51,8 +51,8 @@ class _Tally:
 def simulate(directory: Path | str, spec: Landscape, *, progress: Progress | None = None) -> SimulateReport:
     """Write a landscape as a static STAC catalogue of COGs, with truth and texts.
 
-    `catalog.json` is written last: a folder without it is unfinished, and the next call with the same landscape goes on
-    where the last one stopped. A finished folder is left as it is.
+    `catalog.json` is written last: a folder without it is unfinished, and the next call with the same
+    landscape goes on where the last one stopped. A finished folder is left as it is.
 
     Args:
         directory: Folder to write into; made when it is not there.
@@ -79,6 +79,7 @@ def simulate(directory: Path | str, spec: Landscape, *, progress: Progress | Non
     num_written, num_kept = _write_scenes(root, world.canvas, scenes, tally, progress)
     _write_truth(root, world, tally)
     for name, members in scenes.items():
+        (root / name).mkdir(exist_ok=True)
         tally.add(write_json(root / name / "collection.json", collection_of(name, members, world.canvas)))
     tally.add(write_json(root / "catalog.json", catalog_of(spec.seed, world.style.words, list(scenes))))
     report = SimulateReport(
@@ -105,7 +106,8 @@ def _claim(root: Path, spec: Landscape) -> dict[str, int] | None:
         strangers = [path.name for path in root.iterdir() if not path.name.startswith(f"{MARKER}.")]
         if strangers:
             raise InvalidInput(
-                f"{root} is not empty and is no simulated landscape (it holds {sorted(strangers)[0]}); name an empty folder."
+                f"{root} is not empty and is no simulated landscape (it holds {min(strangers)}); "
+                "name an empty folder."
             )
         return None
     found = _read(marker)
@@ -152,6 +154,8 @@ def _write_scene(root: Path, canvas: Canvas, scene: Scene, tally: _Tally) -> Non
     """Write a scene's rasters, then its item, which says that they are complete."""
     folder = root / scene.collection / scene.id
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob("*.part*"):
+        leftover.unlink()
     properties = dict(scene.properties)
     assets = {}
     for asset in scene.make(properties):

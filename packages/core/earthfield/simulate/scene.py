@@ -49,7 +49,7 @@ class Scene:
     instant: datetime.datetime
     """When it was taken, UTC."""
     make: Callable[[dict[str, Any]], Iterator[Asset]]
-    """Gives the rasters one after another and adds what it learns (cloud cover) to the properties it is given."""
+    """Gives the rasters one by one and adds what it learns (cloud cover) to the properties it is given."""
     properties: dict[str, Any] = field(default_factory=dict)
     """Item properties besides datetime and projection."""
 

@@ -38,6 +38,10 @@ OFFSET_BASELINE = "04.00"
 """From this baseline on 1000 is added to the digital numbers (offset -0.1)."""
 
 
+LOWEST_SUN_DEG = 8.0
+"""No scene is made under a lower sun: the archives hold none in the polar night."""
+
+
 def baseline_on(day: datetime.date) -> str:
     """Processing baseline of scenes taken (and processed) on a day."""
     return next((name for since, name in _BASELINES if day >= since), "02.00")
@@ -48,7 +52,9 @@ def scenes(world: World) -> Iterator[Scene]:
     spec = world.spec
     phase = int(stream(spec.seed, "s2 phase").integers(min(spec.s2_revisit_days, 300)))
     for number, day in enumerate(days_of(spec.start_year, spec.years, spec.s2_revisit_days, phase)):
-        yield _scene(world, number, day)
+        scene = _scene(world, number, day)
+        if scene.properties["view:sun_elevation"] >= LOWEST_SUN_DEG:
+            yield scene
 
 
 def _scene(world: World, number: int, day: datetime.date) -> Scene:
@@ -124,7 +130,7 @@ def _rasters(
 
 
 def _light(world: World, sun_elevation: float, sun_azimuth: float, properties: dict[str, Any]) -> Floats:
-    """Brightness by slope and by the angle between sun and view: brighter with the sun behind the instrument."""
+    """Brightness by slope and by the angle of sun and view: brighter with the sun behind the instrument."""
     behind = math.cos(math.radians(properties["view:azimuth"] - sun_azimuth))
     view = 1.0 + 0.55 * math.sin(math.radians(properties["view:incidence_angle"])) * behind
     low_sun = 1.0 - 0.0012 * max(0.0, 40.0 - sun_elevation)
@@ -140,7 +146,7 @@ def _any_block(mask: Bools, step: int) -> Bools:
 
 
 def _stored(reflectance: Floats, offset: int, outside: Bools) -> Raster:
-    """Digital numbers: 1e-4 steps plus the baseline's offset, 0 where nothing was measured, 1 at least elsewhere."""
+    """Digital numbers: 1e-4 steps plus the baseline's offset; 0 where nothing was measured, else >= 1."""
     numbers = np.clip(np.rint(reflectance * 10000.0) + offset, 1, 65535).astype(np.uint16)
     numbers[outside] = 0
     return numbers
@@ -153,9 +159,10 @@ def _asset(world: World, name: str, numbers: Raster, offset: int) -> Asset:
 
 
 def classify(rng: np.random.Generator, seen: dict[str, Floats], sky: Sky, outside: Bools) -> Codes:
-    """Scene classification at 20 m, with the mistakes of the real one: thin edges missed, dark ground taken for shadow.
+    """Scene classification at 20 m, with mistakes like the real one's: thin edges missed, shadows doubtful.
 
-    Codes: 0 no data, 2 dark, 3 shadow, 4 vegetation, 5 bare, 6 water, 7 unclassified, 8 and 9 cloud, 10 cirrus, 11 snow.
+    Codes: 0 no data, 2 dark, 3 shadow, 4 vegetation, 5 bare, 6 water, 7 unclassified, 8 and 9 cloud, 10
+    cirrus, 11 snow.
     """
     cloud, cirrus, shadow = (block_mean(part, 2) for part in (sky.cloud, sky.cirrus, sky.shadow))
     ndvi = (seen["B08"] - seen["B04"]) / np.maximum(seen["B08"] + seen["B04"], 0.02)

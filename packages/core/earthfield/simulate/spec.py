@@ -23,9 +23,10 @@ class Landscape:
 
     The same landscape always gives the same bytes.
 
-    The area is `size_px` pixels of 10 m with its centre within 60 m of (`lon`, `lat`), in that point's UTM zone; its
-    upper left corner is snapped to multiples of 60 m so that the 10, 20, 30 and 60 m grids nest. A side that is no
-    multiple of 2 (or 3) makes the 20 m (or 30 m) rasters hang over the right and lower edge by less than a pixel.
+    The area is `size_px` pixels of 10 m with its centre within 60 m of (`lon`, `lat`), in that point's UTM
+    zone; its upper left corner is snapped to multiples of 60 m so that the 10, 20, 30 and 60 m grids nest.
+    A side that is no multiple of 2 (or 3) makes the 20 m (or 30 m) rasters hang over the right and lower
+    edge by less than a pixel.
 
     Raises:
         InvalidInput: A field is out of its range.
@@ -35,20 +36,20 @@ class Landscape:
     """Any integer >= 0; draws the climate, the style of the land and everything on it."""
     size_px: tuple[int, int] = (256, 256)
     """Width and height in 10 m pixels, each 16 to 16384."""
-    lon: float = 4.89
+    lon: float = 4.897
     """Longitude of the centre, degrees east, -180 to 180."""
-    lat: float = 52.15
+    lat: float = 52.1595
     """Latitude of the centre, degrees north, -79 to 83 (where UTM holds)."""
     start_year: int = 2022
     """First calendar year, 1985 to 2100."""
     years: int = 2
     """Number of whole calendar years, 2 to 12."""
     s2_revisit_days: int = 5
-    """Days between Sentinel-2 scenes, 1 to 366."""
+    """Days between Sentinel-2 scenes, 1 to 366; none under a sun below 8 degrees."""
     s1_revisit_days: int = 6
     """Days between Sentinel-1 scenes (ascending and descending in turn), 1 to 366."""
     landsat_revisit_days: int = 16
-    """Days between Landsat scenes, 1 to 366."""
+    """Days between Landsat scenes, 1 to 366; none under a sun below 14 degrees."""
     cloudiness: float = 0.5
     """0 hardly a cloud, 0.5 as at the place's latitude, 1 almost always overcast."""
 

@@ -1,7 +1,7 @@
-"""Spectra of leaves, soils, materials, water, snow and clouds in the ten Sentinel-2 bands, and how a canopy mixes them.
+"""Spectra of leaves, soils, materials, water and clouds in ten bands, and how a canopy mixes them.
 
-Source: values are rounded from the shapes of the USGS spectral library v7 and ECOSTRESS library, adjusted to the level-2A
-reflectance that Sentinel-2 shows over such surfaces; they are plausible, not measured.
+Source: values are rounded from the shapes of the USGS spectral library v7 and ECOSTRESS library, adjusted
+to the level-2A reflectance that Sentinel-2 shows over such surfaces; they are plausible, not measured.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ _PERCENT: dict[str, tuple[float, ...]] = {
 _EXTINCTION = np.array([0.80, 0.72, 0.78, 0.68, 0.52, 0.45, 0.43, 0.42, 0.57, 0.63], np.float32)
 """How fast each band closes with leaf area: the canopy's reflectance nears its dense value as exp(-k LAI).
 
-Source: Baret and Guyot 1991, "Potentials and limits of vegetation indices for LAI and APAR assessment", eq. 7, whose k
-is 0.3 to 0.6 in the near infrared and 0.5 to 1.2 in the red; here one k a band.
+Source: Baret and Guyot 1991, "Potentials and limits of vegetation indices for LAI and APAR assessment"; the
+values of k are ours, one a band.
 """
 
 _WATER_DARKENS = np.array([0.42, 0.43, 0.44, 0.44, 0.44, 0.44, 0.44, 0.45, 0.52, 0.58], np.float32)
-"""Share of a dry soil's reflectance that is gone when it is saturated. Source: after Lobell and Asner 2002."""
+"""Share of a dry soil's reflectance that is gone at saturation. Source: after Lobell and Asner 2002."""
 
 
 def spectrum(name: str) -> Floats:
@@ -86,9 +86,10 @@ def spectrum(name: str) -> Floats:
 
 
 def library(seed: int) -> dict[str, Floats]:
-    """All endmembers, shape (10,) each, gently distorted so that no two seeds share the same leaves and soils.
+    """All endmembers, shape (10,) each, gently distorted: no two seeds share the same leaves and soils.
 
-    Brightness changes by about 8 %, the slope from blue to shortwave infrared by about 6 %, single bands by 2 %.
+    Brightness changes by about 8 %, the slope from blue to shortwave infrared by about 6 %, single bands by
+    2 %.
     """
     across = np.linspace(-1.0, 1.0, len(BANDS), dtype=np.float32)
     distorted: dict[str, Floats] = {}
@@ -105,7 +106,7 @@ def wet_soil(dry: Floats, moisture: Floats) -> Floats:
 
 
 def canopy(dense: Floats, below: Floats, leaf_area: Floats) -> Floats:
-    """Reflectance (num, 10) of leaves with spectrum `dense` (num, 10) and area (num,) over a ground `below` (num, 10)."""
+    """Reflectance (num, 10) of leaves `dense` (num, 10) with an area (num,) over ground `below` (num, 10)."""
     through = np.exp(-leaf_area[:, None] * _EXTINCTION)
     return dense + (below - dense) * through
 

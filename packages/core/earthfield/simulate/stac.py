@@ -1,7 +1,7 @@
 """The words of the catalogue: items, collections and the catalogue itself, as JSON files.
 
-Written as STAC 1.0.0 with projection 1.1.0 (`proj:epsg`), the form in which the public archives still publish; pystac would
-rewrite it to 1.1.0.
+Written as STAC 1.0.0 with projection 1.1.0 (`proj:epsg`), the form in which the public archives still
+publish; pystac would rewrite it to 1.1.0.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _EXTENSIONS = [
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 NOTICE = "SIMULATED by Earthfield: no satellite took these scenes and the land does not exist."
 DESCRIPTIONS = {
-    "sentinel-2-l2a": "Sentinel-2 Level-2A surface reflectance and scene classification (SCL). Scenes of processing "
-    "baseline 04.00 and later carry the radiometric offset: reflectance = 0.0001 x DN - 0.1.",
+    "sentinel-2-l2a": "Sentinel-2 Level-2A surface reflectance and scene classification (SCL). Scenes of "
+    "processing baseline 04.00 and later carry the radiometric offset: reflectance = 0.0001 x DN - 0.1.",
     "sentinel-1-rtc": "Sentinel-1 IW terrain-corrected backscatter, linear power (float32), 20 m.",
-    "landsat-c2-l2": "Landsat Collection 2 Level-2 surface reflectance (0.0000275 x DN - 0.2), surface temperature "
-    "(0.00341802 x DN + 149 K) and QA_PIXEL.",
+    "landsat-c2-l2": "Landsat Collection 2 Level-2 surface reflectance (0.0000275 x DN - 0.2), surface "
+    "temperature (0.00341802 x DN + 149 K) and QA_PIXEL.",
     "cop-dem-glo-30": "Elevation in metres.",
 }
 
@@ -107,6 +107,7 @@ def bbox_of(ring: Sequence[Sequence[float]]) -> list[float]:
 def collection_of(name: str, scenes: Sequence[Scene], canvas: Canvas) -> dict[str, Any]:
     """The collection of finished scenes, in the order of time."""
     instants = sorted(scene.instant for scene in scenes)
+    span = [f"{instants[at]:%Y-%m-%dT%H:%M:%SZ}" for at in (0, -1)] if instants else [None, None]
     return {
         "type": "Collection",
         "stac_version": "1.0.0",
@@ -118,7 +119,7 @@ def collection_of(name: str, scenes: Sequence[Scene], canvas: Canvas) -> dict[st
         "earthfield:simulated": True,
         "extent": {
             "spatial": {"bbox": [bbox_of(canvas.outline())]},
-            "temporal": {"interval": [[f"{instants[at]:%Y-%m-%dT%H:%M:%SZ}" for at in (0, -1)]]},
+            "temporal": {"interval": [span]},
         },
         "links": [
             {"rel": "root", "href": "../catalog.json"},

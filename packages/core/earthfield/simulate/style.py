@@ -85,18 +85,18 @@ _CLIMATES: dict[str, tuple[Climate, ...]] = {
                 ("deciduous_forest", "mixed_forest", "conifer_forest")),
     ),
     "warm": (
-        Climate("mediterranean", 16.0, 8.5, 520, (350,), 0.75, 0.24, ("mosaic", "strips", "open"), _MEDITERRANEAN,
-                ("evergreen_forest", "conifer_forest", "deciduous_forest"), 0.35),
+        Climate("mediterranean", 16.0, 8.5, 520, (350,), 0.75, 0.24, ("mosaic", "strips", "open"),
+                _MEDITERRANEAN, ("evergreen_forest", "conifer_forest", "deciduous_forest"), 0.35),
         Climate("steppe", 14.0, 13.0, 330, (130,), 0.4, 0.2, ("pivot", "large", "open"), _DRYLAND,
                 ("conifer_forest", "deciduous_forest"), 0.5),
-        Climate("humid_subtropical", 17.0, 10.0, 1150, (180,), 0.35, 0.36, ("open", "mosaic", "smallholder"), _CONTINENT,
-                ("deciduous_forest", "mixed_forest", "evergreen_forest")),
+        Climate("humid_subtropical", 17.0, 10.0, 1150, (180,), 0.35, 0.36, ("open", "mosaic", "smallholder"),
+                _CONTINENT, ("deciduous_forest", "mixed_forest", "evergreen_forest")),
     ),
     "hot": (
         Climate("desert", 23.0, 9.0, 110, (40,), 0.4, 0.1, ("pivot", "strips"), _DRYLAND,
                 ("conifer_forest", "evergreen_forest"), 0.95),
-        Climate("monsoon", 25.0, 6.0, 1150, (215,), 0.92, 0.34, ("smallholder", "terrace", "strips"), _MONSOON,
-                ("deciduous_forest", "evergreen_forest"), 0.35),
+        Climate("monsoon", 25.0, 6.0, 1150, (215,), 0.92, 0.34, ("smallholder", "terrace", "strips"),
+                _MONSOON, ("deciduous_forest", "evergreen_forest"), 0.35),
     ),
     "tropical": (
         Climate("savanna", 26.0, 2.6, 760, (215,), 0.93, 0.36, ("smallholder", "mosaic", "pivot"), _SAVANNA,
@@ -105,7 +105,8 @@ _CLIMATES: dict[str, tuple[Climate, ...]] = {
                 ("evergreen_forest", "deciduous_forest"), 0.35),
     ),
     "equatorial": (
-        Climate("humid_tropics", 26.5, 1.0, 2000, (100, 300), 0.45, 0.55, ("clearings", "smallholder", "terrace"),
+        Climate("humid_tropics", 26.5, 1.0, 2000, (100, 300), 0.45, 0.55,
+                ("clearings", "smallholder", "terrace"),
                 _HUMID, ("evergreen_forest",), 0.1),
         Climate("two_rains", 24.0, 1.5, 680, (105, 315), 0.85, 0.42, ("smallholder", "mosaic"), _SAVANNA,
                 ("deciduous_forest", "evergreen_forest"), 0.08),
@@ -120,7 +121,7 @@ class Style:
     climate: Climate
     """Its weather."""
     pattern: str
-    """How its fields are cut: bocage, polder, open, large, strips, mosaic, pivot, smallholder, terrace or clearings."""
+    """How its fields are cut: one of the keys of `_FIELD_M`."""
     field_m: float
     """Typical length of a field's shorter side, metres."""
     forest: float

@@ -111,9 +111,9 @@ def _ground(style: Style, library: dict[str, Floats], units: Units, state: State
 def warmth_of(state: State, air_c: float, sun_elevation_deg: float) -> Floats:
     """Surface temperature of each unit in mid-morning, kelvin, shape (num,).
 
-    Bare and built ground warms above the air with the height of the sun, leaves and moisture keep it down, snow and
-    water follow their own way. Source: the order of the differences after Li et al. 2013, "Satellite-derived land surface
-    temperature".
+    Bare and built ground warms above the air with the height of the sun, leaves and moisture keep it down,
+    snow and water follow their own way. Source: the order of the differences after Li et al. 2013,
+    "Satellite-derived land surface temperature".
     """
     sun = max(0.0, float(np.sin(np.deg2rad(sun_elevation_deg))))
     shade = np.exp(-0.45 * (state.green + 0.4 * state.dead))

@@ -26,8 +26,8 @@ class Terrain:
     def illumination(self, sun_elevation_deg: float, sun_azimuth_deg: float) -> Floats:
         """Brightness of each pixel relative to flat ground, 0.4 to 1.6.
 
-        Source: the cosine correction of Teillet et al. 1982, here with the exponent 0.6 because level-2A products are
-        partly corrected.
+        Source: the cosine correction of Teillet et al. 1982, here with the exponent 0.6 because level-2A
+        products are partly corrected.
         """
         up, round_ = np.deg2rad(sun_elevation_deg), np.deg2rad(sun_azimuth_deg)
         tilt = self.east_slope * np.float32(np.sin(round_)) + self.north_slope * np.float32(np.cos(round_))

@@ -54,7 +54,7 @@ def _add(density: Floats, wobble: Floats, row: float, col: float, radius: float)
 
 
 def fabric(seed: int, canvas: Canvas, density: Floats, where: Bools) -> Codes:
-    """Surfaces of built-up pixels: streets in a turned grid, blocks of houses and gardens, works with wide roofs.
+    """Surfaces of built-up pixels: streets in a turned grid, houses and gardens, works with wide roofs.
 
     Args:
         seed: Seed of the landscape.

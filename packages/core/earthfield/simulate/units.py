@@ -141,7 +141,7 @@ def _traits(spec: Landscape, style: Style, num: int) -> Traits:
 
 
 def _rotation(spec: Landscape, style: Style, num: int) -> Codes:
-    """Crops of every place and year, shape (num, years + 2): drawn by weight, one time in five the same again."""
+    """Crops of every place and year, shape (num, years + 2): drawn by weight, one in five the same again."""
     rng = stream(spec.seed, "rotation")
     names, weights = zip(*style.climate.crops, strict=True)
     taste = np.array(weights) * rng.gamma(2.0, 0.5, len(weights))

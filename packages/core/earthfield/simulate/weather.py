@@ -1,4 +1,4 @@
-"""The weather of every day: temperature, rain, soil moisture, snow, grass growth and how cloudy the sky is."""
+"""The weather of every day: temperature, rain, soil moisture, snow, growth and how cloudy the sky is."""
 
 from __future__ import annotations
 

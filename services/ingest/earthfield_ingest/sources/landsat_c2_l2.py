@@ -1,4 +1,4 @@
-"""Landsat 8 and 9 Collection 2 Level-2: surface reflectance and temperature in the product's own digital numbers."""
+"""Landsat 8 and 9 Collection 2 Level-2: surface reflectance and temperature as the product's digital numbers."""
 
 from __future__ import annotations
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from earthfield.catalog import Catalog
-from earthfield.errors import EarthfieldError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from earthfield.catalog import Catalog
+from earthfield.errors import EarthfieldError
 from earthfield_search.api import areas, embeddings, pictures, similarity
 from earthfield_search.api.pictures import Painter
 

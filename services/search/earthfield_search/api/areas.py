@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pystac
 import shapely
+from fastapi import APIRouter, Request
+
 from earthfield.catalog import Catalog
 from earthfield.errors import NotFound, Unavailable
 from earthfield.field import Field
-from fastapi import APIRouter, Request
-
 from earthfield_search.api.deps import Served
 
 router = APIRouter()
@@ -41,21 +43,24 @@ def _area(field: Field) -> dict[str, Any]:
         "bounds": list(outline.bounds),
         "geometry": shapely.geometry.mapping(outline),
         "pixels": field.manifest.get("pixels"),
+        "fingerprint": field.fingerprint,
         "links": {"picture": f"{base}/picture.png", "bounds": f"{base}/bounds"},
     }
 
 
 @router.get("/models")
 def models(catalog: Served) -> dict[str, Any]:
-    """Lists the models under the root, and those that fields were made with."""
+    """Lists the models under the root, those that come with Earthfield, and those that fields were made with."""
     periods: dict[str, set[str]] = {path.parent.name: set() for path in _configs(catalog)}
     for key in catalog.fields():
         periods.setdefault(key.model, set()).add(str(key.period))
     return {"models": [{"name": name, "periods": sorted(found)} for name, found in sorted(periods.items())]}
 
 
-def _configs(catalog: Catalog) -> Iterable[Any]:
-    return catalog.model("any").parent.glob("*/config.json")
+def _configs(catalog: Catalog) -> Iterable[Path]:
+    # Only names are read here: the search service knows no torch, so it opens no model.
+    for folder in (catalog.model("any").parent, Path(str(files("earthfield_model") / "pretrained"))):
+        yield from folder.glob("*/config.json")
 
 
 @router.get("/catalog")
@@ -65,16 +70,17 @@ def scenes(request: Request) -> dict[str, Any]:
     The catalogue is the one of the settings; a request cannot name another.
 
     Raises:
-        NotFound: none is set.
+        NotFound: none is set, or it is an API, whose extent is the world.
         Unavailable: it cannot be read.
     """
     href: str = request.app.state.catalog_href
-    if not href:
+    if not href or "://" in href:
         raise NotFound(
-            "no catalogue is set: start with EARTHFIELD_CATALOG=FOLDER or `earthfield up --catalog FOLDER`"
+            "no folder of scenes is set: start with EARTHFIELD_CATALOG=FOLDER or `earthfield up --catalog FOLDER`"
         )
+    path = Path(href) / "catalog.json" if Path(href).is_dir() else Path(href)
     try:
-        root = pystac.Catalog.from_file(href)
+        root = pystac.Catalog.from_file(str(path))
         children = [child for child in root.get_children() if isinstance(child, pystac.Collection)]
     except (OSError, pystac.STACError, ValueError, KeyError, TypeError) as error:
         raise Unavailable(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from fastapi import Depends, Path, Query, Request
+
 from earthfield.catalog import Catalog, checked_name
 from earthfield.errors import InvalidInput
 from earthfield.timeline import Period
-from fastapi import Depends, Path, Query, Request
 
 PERIOD = "Period as text (2018, 2018-03..2018-09) or as its id (20180101_20190101)."
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from earthfield.field import QUALITY_NODATA
 from fastapi import APIRouter
 
+from earthfield.field import QUALITY_NODATA
+from earthfield.grid import Window
 from earthfield_search.api.deps import ModelInQuery, PeriodInQuery, PlaceInQuery, Served
-from earthfield_search.api.place import pixel_of
+from earthfield_search.places import locate
 
 router = APIRouter()
 
@@ -19,23 +20,26 @@ def embedding(
 ) -> dict[str, Any]:
     """Gives the embedding at a place, with what it was made from.
 
-    Scenes are those of the pixel's tile; `quality` counts what was clear at the pixel itself.
+    Scenes are those of the pixel's tile; `quality` counts what was clear at the pixel itself. Where the pixel has
+    no data (`is_pixel` is false), the embedding is the mean of its surroundings.
     """
-    field, window, vector = pixel_of(catalog, model, period, place)
+    found = locate(catalog, model, *place, period)
+    key, window = found.field.key, Window(found.row, found.row + 1, found.col, found.col + 1)
     quality = {
         name: None if (value := int(layer[0, 0])) == QUALITY_NODATA else value
-        for name, layer in field.quality(window).items()
+        for name, layer in found.field.quality(window).items()
     }
     return {
         "model": model,
-        "period": str(period),
-        "tile": field.key.tile.id,
-        "lon": place[0],
-        "lat": place[1],
-        "row": window.y0,
-        "col": window.x0,
-        "embedding": [round(float(value), 6) for value in vector],
+        "period": str(key.period),
+        "tile": key.tile.id,
+        "lon": found.lonlat[0],
+        "lat": found.lonlat[1],
+        "row": found.row,
+        "col": found.col,
+        "is_pixel": found.is_pixel,
+        "embedding": [round(float(value), 6) for value in found.vector],
         "quality": quality,
-        "scenes": field.manifest["sources"],
-        "made_with": field.manifest["model"],
+        "scenes": found.field.manifest["sources"],
+        "made_with": found.field.manifest["model"],
     }

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import rasterio
-from earthfield.codec import NODATA, dequantise, normalised
-from earthfield.errors import BrokenArtefact, InvalidInput
-from earthfield.field import Field
-from earthfield.grid import geobox_of
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import BoundingBox
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
+
+from earthfield.codec import NODATA, dequantise, normalised
+from earthfield.errors import BrokenArtefact, InvalidInput
+from earthfield.field import Field
+from earthfield.grid import geobox_of
 
 MERCATOR = "EPSG:3857"
 MAX_SIDE_PX = 1536

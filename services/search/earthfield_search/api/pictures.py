@@ -8,15 +8,15 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from earthfield.catalog import Catalog
-from earthfield.field import Field, fields_of
-from earthfield.timeline import Period
-from earthfield_analysis.project import fit_axes, pca_rgb
 from fastapi import APIRouter, Query, Request, Response
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
+from earthfield.catalog import Catalog
+from earthfield.field import Field, fields_of
+from earthfield.timeline import Period
+from earthfield_analysis.project import fit_axes, pca_rgb
 from earthfield_search.api.deps import ModelInPath, PeriodInPath, Served
 from earthfield_search.api.mosaic import degrees_of, mercator_grid, paint, sample
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import uvicorn
-from earthfield.settings import Settings
 
+from earthfield.settings import Settings
 from earthfield_search.api.app import create_app
 
 

@@ -10,7 +10,6 @@ from earthfield.catalog import Catalog, FieldKey
 from earthfield.field import Field, fields_of
 from earthfield.progress import Progress, silent
 from earthfield.schemas import IndexReport, IndexRequest
-
 from earthfield_search.index import create_index
 from earthfield_search.rows import cells_of, check_cell_px, fingerprint_of
 

@@ -1,0 +1,125 @@
+"""Local processes that outlive the command that starts them, and are ended exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from earthfield.storage import write_json
+
+_SAME_START_S = 1.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that was started, as its pid file keeps it."""
+
+    name: str
+    """What it is: `search`."""
+    pid: int
+    """Its id; it leads a process group of its own."""
+    started: float
+    """When it started, seconds since 1970: a pid alone may be somebody else's by now."""
+    address: str
+    """Where it answers."""
+    log: str
+    """File with everything it says."""
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """The process if it is still this one and alive."""
+        try:
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.started) < _SAME_START_S
+            return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def start(
+    name: str, command: Sequence[str], *, folder: Path, address: str, environment: Mapping[str, str]
+) -> Running:
+    """Starts a process in a group of its own; its log and its pid file lie in `folder`."""
+    log = folder / f"{name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            env={**os.environ, **environment}, start_new_session=True,
+        )  # fmt: skip
+    running = Running(name, process.pid, psutil.Process(process.pid).create_time(), address, str(log))
+    write_json(_pid_file(folder, name), asdict(running))
+    return running
+
+
+def recorded(folder: Path) -> list[Running]:
+    """Gives what pid files in `folder` tell, in the order in which it was started."""
+    found = [Running(**json.loads(path.read_text())) for path in folder.glob("*.pid.json")]
+    return sorted(found, key=lambda one: one.started)
+
+
+def stop(running: Running, *, folder: Path, timeout_s: float = 15.0) -> bool:
+    """Ends a process, its group and its children; asks first, and insists after `timeout_s`.
+
+    Returns:
+        Whether it was still there. Another process that got its pid meanwhile is left alone.
+    """
+    leader = running.process
+    if leader is not None:
+        family = _family(leader)
+        _signal_group(running.pid, signal.SIGTERM)
+        _wait_gone([leader], timeout_s)
+        family = list({one.pid: one for one in [*family, *_members(running.pid)]}.values())
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        for process in _wait_gone(family, 5.0):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        _wait_gone(family, 5.0)
+    _pid_file(folder, running.name).unlink(missing_ok=True)
+    return leader is not None
+
+
+def last_words(running: Running, *, num: int = 3) -> str:
+    """Gives the last lines of a process's log."""
+    with contextlib.suppress(OSError):
+        lines = Path(running.log).read_text(errors="replace").splitlines()
+        return " / ".join(line.strip() for line in lines[-num:] if line.strip())
+    return ""
+
+
+def _pid_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.pid.json"
+
+
+def _family(leader: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [leader, *leader.children(recursive=True)]
+    return [leader]
+
+
+def _members(group: int) -> list[psutil.Process]:
+    """Processes of a group; a child that was orphaned is no longer anyone's child, but keeps its group."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError):
+            if os.getpgid(process.pid) == group:
+                found.append(process)
+    return found
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _wait_gone(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    return list(psutil.wait_procs(list(processes), timeout=timeout_s)[1])

@@ -1,0 +1,1 @@
+"""Few-shot evaluation of fields against labels, beside composites and coordinates."""

@@ -1,0 +1,201 @@
+"""The main job on real satellite scenes, as its users run it."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from conftest import EARTHFIELD, Run, Told, contents
+
+from earthfield.catalog import Catalog
+from earthfield.codec import BANDS, NODATA, dequantise
+from earthfield.field import Field
+
+FLANDERS = "places/flanders_a"
+
+
+@pytest.fixture(scope="module")
+def mapped(run: Run, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
+    """The issue's command, once."""
+    root = tmp_path_factory.mktemp("flanders")
+    told = run("map", "--catalog", real_data / FLANDERS, "--period", 2018, "--root", root, "--json")
+    assert told.code == 0, told.err
+    return root, told
+
+
+def test_the_report_accounts_for_every_item(mapped: tuple[Path, Told], real_data: Path) -> None:
+    sources = mapped[1].report["ingest"]["sources"]
+    assert sorted(sources) == ["landsat-c2-l2", "sentinel-1-rtc", "sentinel-2-l2a"]
+    for name, one in sources.items():
+        items = [path for path in (real_data / FLANDERS / name).glob("*/*.json") if "2018" in _year_of(path)]
+        assert one["found"] == len(items), name
+        assert one["found"] == one["used"] + sum(one["dropped"].values())
+        assert one["steps"] > 0
+
+
+def _year_of(item: Path) -> str:
+    return str(json.loads(item.read_text())["properties"]["datetime"])[:4]
+
+
+def test_the_field_reads_like_a_published_one(mapped: tuple[Path, Told]) -> None:
+    fields = mapped[1].report["embed"]["fields"]
+    assert sum(one["pixels"] for one in fields) == 64 * 64
+    for one in fields:
+        with rasterio.open(Path(one["path"]) / "embedding.tif") as data:
+            assert data.descriptions == BANDS
+            assert set(data.dtypes) == {"int8"}
+            assert (data.nodata, data.crs.to_epsg(), data.res) == (NODATA, 32631, (10.0, 10.0))
+            assert data.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+            codes = data.read()
+        there = (codes != NODATA).all(axis=0)
+        norms = np.linalg.norm(dequantise(codes[:, there]), axis=0)
+        assert 0.99 < norms.min() <= norms.max() < 1.01
+
+
+def test_the_manifest_names_every_scene_that_went_in(mapped: tuple[Path, Told]) -> None:
+    report = mapped[1].report
+    named: dict[str, set[str]] = {}
+    for one in report["embed"]["fields"]:
+        manifest = json.loads((Path(one["path"]) / "manifest.json").read_text())
+        for source, frames in manifest["sources"].items():
+            named.setdefault(source, set()).update(item for frame in frames for item in frame["items"])
+    for source, one in report["ingest"]["sources"].items():
+        assert len(named[source]) == one["used"]
+
+
+def test_a_second_run_writes_nothing(mapped: tuple[Path, Told], run: Run, real_data: Path) -> None:
+    root, _ = mapped
+    before = contents(root)
+    told = run("map", "--catalog", real_data / FLANDERS, "--period", 2018, "--root", root, "--json")
+    assert told.code == 0, told.err
+    assert contents(root) == before
+    assert told.report["index"]["written"] == 0
+    assert not any(one["written"] for one in told.report["embed"]["fields"])
+
+
+def test_another_period_gives_another_field_without_reading_again(
+    mapped: tuple[Path, Told], run: Run, real_data: Path
+) -> None:
+    root, first = mapped
+    told = run(
+        "map", "--catalog", real_data / FLANDERS, "--period", "2018-04..2018-07", "--root", root, "--json"
+    )
+    assert told.code == 0, told.err
+    assert all(one["read"] == 0 for one in told.report["ingest"]["sources"].values())
+    catalog = Catalog(root)
+    keys = {key.period.id: key for key in catalog.fields("starter") if key.tile.col == 48}
+    year, spring = (
+        Field(catalog, keys[name]).vectors() for name in ("20180101_20190101", "20180401_20180801")
+    )
+    cosines = np.sum(year * spring, axis=-1)
+    assert np.nanmean(cosines) < 0.999
+    assert len(first.report["embed"]["fields"]) == len(told.report["embed"]["fields"])
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(
+    mapped: tuple[Path, Told], run: Run, real_data: Path, tmp_path: Path
+) -> None:
+    root, told = mapped
+    seconds = told.report["seconds"] + 8
+    draw = random.Random(20181)
+    command = [
+        EARTHFIELD,
+        "map",
+        "--catalog",
+        str(real_data / FLANDERS),
+        "--period",
+        "2018",
+        "--root",
+        str(tmp_path),
+    ]
+    for _ in range(4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(4, seconds))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    again = run(*command[1:], "--json")
+    assert again.code == 0, again.err
+    assert contents(tmp_path / "fields") == contents(root / "fields") or _same_year(tmp_path, root)
+
+
+def _same_year(one: Path, other: Path) -> bool:
+    """The module's root may hold a second period by now; the year must be the same, and nothing half-written."""
+    years = [
+        {name: data for name, data in contents(root / "fields").items() if "20190101" in name}
+        for root in (one, other)
+    ]
+    return years[0] == years[1] and not any("writing" in name for name in contents(one))
+
+
+def test_a_southern_place_without_landsat_and_with_20_m_bands_only(
+    run: Run, real_data: Path, tmp_path: Path
+) -> None:
+    told = run(
+        "map", "--catalog", real_data / "places/tanzania_d", "--period", 2020, "--root", tmp_path, "--json"
+    )
+    assert told.code == 0, told.err
+    sources = told.report["ingest"]["sources"]
+    assert sources["landsat-c2-l2"]["found"] == 0
+    assert sources["sentinel-2-l2a"]["used"] > 30
+    (field,) = told.report["embed"]["fields"]
+    assert field["tile"].startswith("32737_")
+    assert field["pixels"] == 64 * 64
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("--catalog", "/no/such/place", "--period", "2018"), 3, "/no/such/place"),
+        (("--period", "2015"), 3, "2015"),
+        (("--period", "20x8"), 2, "20x8"),
+        (("--period", "2018", "--bbox", "10", "50", "11", "51"), 2, "outside"),
+        (("--period", "2018", "--bbox", "3.1", "50.9", "3.0", "50.8"), 2, "bbox"),
+        (("--period", "2018", "--bbox", "3.0", "50.8", "3.1"), 2, ""),
+        (("--period", "2018", "--aoi", "POLYGON ((3 50"), 2, "WKT"),
+        (("--period", "2018", "--model", "nonesuch"), 3, "nonesuch"),
+        (("--period", "2018", "--model", "../../etc"), 2, "name"),
+        (("--period", "2018", "--root", "/proc/earthfield"), 2, "--root"),
+        (("--period", "2018", "--source", "landsat-9"), 3, "landsat-9"),
+    ],
+)
+def test_wrong_input_is_told_in_a_sentence(
+    run: Run, real_data: Path, tmp_path: Path, args: tuple[str, ...], code: int, words: str
+) -> None:
+    start = () if "--catalog" in args else ("--catalog", str(real_data / FLANDERS))
+    root = () if "--root" in args else ("--root", str(tmp_path / "root"))
+    told = run("map", *start, *args, *root)
+    assert told.code == code, told.err
+    assert words in told.err
+    assert "Traceback" not in told.err
+    assert told.out == ""
+    assert not (tmp_path / "root" / "fields").exists()
+
+
+def test_an_unreadable_scene_stops_by_name_or_is_left_out_counted(
+    run: Run, real_data: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    copy = tmp_path / "catalog"
+    shutil.copytree(real_data / FLANDERS, copy)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    broken = next((copy / "landsat-c2-l2").glob("LC08_L2SP_2018*/red.tif"))
+    broken.write_bytes(b"II*\0not a raster")
+    args = ("map", "--catalog", copy, "--period", "2018-06", "--root", tmp_path / "root", "--json")
+    item = next(path for path in (copy / "landsat-c2-l2").glob("LC08_L2SP_201806*"))
+    shutil.copy(broken, item / "red.tif")
+    told = run(*args)
+    assert told.code == 1
+    assert item.name in told.err
+    assert "red" in told.err
+    told = run(*args, "--skip-unreadable")
+    assert told.code == 0, told.err
+    assert any(item.name in line for line in told.report["ingest"]["unreadable"])

@@ -1,0 +1,44 @@
+"""What tests of the whole stack need: free ports, a landscape, a model."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from earthfield.catalog import Catalog
+from earthfield.simulate import Landscape, simulate
+from earthfield.sources import known_sources
+from earthfield_flows.stack import Ports
+from earthfield_model.alphaearth import AlphaEarth
+from earthfield_model.config import SourceConfig, model_config, widths_named
+from earthfield_model.encoder import model_names
+
+
+def free_ports() -> Ports:
+    """Finds three ports in a row that nobody listens on."""
+    for base in range(21000, 29000, 7):
+        try:
+            for port in (base, base + 1, base + 2):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+            return Ports.from_base(base)
+        except OSError:
+            continue
+    raise AssertionError("no three free ports in a row")
+
+
+def write_landscape(folder: Path) -> Path:
+    """Writes a simulated landscape of 1.28 km x 1.28 km and two years."""
+    simulate(folder, Landscape(size_px=(128, 128)))
+    return folder
+
+
+def model_for(root: Path) -> str:
+    """Gives the name of a model: the bundled starter, or an untrained one where it is not there yet."""
+    if "starter" in model_names(Catalog(root)):
+        return "starter"
+    sources = [SourceConfig.of(source) for source in known_sources().values()]
+    AlphaEarth(model_config("untrained", sources, widths_named("tiny"))).save_pretrained(
+        root / "models" / "untrained"
+    )
+    return "untrained"

@@ -1,0 +1,115 @@
+"""`earthfield up` starts everything that a person needs; `earthfield down` ends exactly that."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from stack_parts import free_ports
+
+from earthfield.errors import Conflict, Unavailable
+from earthfield_flows.processes import recorded, start, stop
+from earthfield_flows.stack import Ports, start_stack, stop_stack
+
+EARTHFIELD = str(Path(sys.executable).with_name("earthfield"))
+
+
+def left_over(root: Path) -> list[str]:
+    """Processes that still carry this root in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("EARTHFIELD_ROOT") == str(root) and process.pid != os.getpid():
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    stop_stack(tmp_path)
+
+
+def test_up_serves_every_part_and_down_leaves_no_process(root: Path) -> None:
+    ports = free_ports()
+    up = [EARTHFIELD, "up", "--root", str(root), "--port-base", str(ports.dashboard), "--json"]
+    done = subprocess.run(up, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [one["name"] for one in told["services"]] == ["prefect", "search", "dashboard", "flows"]
+    assert httpx.get(told["dashboard"]).is_success
+    assert httpx.get(f"http://127.0.0.1:{ports.search}/areas").json() == {"areas": []}
+    api = f"http://127.0.0.1:{ports.prefect}/api"
+    assert httpx.get(f"{api}/deployments/name/map/map").json()["name"] == "map"
+
+    again = subprocess.run(up, capture_output=True, text=True, timeout=60, check=False)
+    assert json.loads(again.stdout)["was_running"] is True, "a second up finds it running"
+
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        down = [EARTHFIELD, "down", "--root", str(root), "--json"]
+        done = subprocess.run(down, capture_output=True, text=True, timeout=120, check=False)
+        assert sorted(json.loads(done.stdout)["ended"]) == ["dashboard", "flows", "prefect", "search"]
+        assert left_over(root) == []
+        assert recorded(root / "run") == []
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+    done = subprocess.run(down, capture_output=True, text=True, timeout=60, check=False)
+    assert json.loads(done.stdout) == {"ended": []}
+
+
+def test_a_taken_port_is_told_and_nothing_is_started(root: Path) -> None:
+    ports = free_ports()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", ports.search))
+        other.listen()
+        with pytest.raises(Conflict, match=rf"port {ports.search} for the search is taken.*--port-base"):
+            start_stack(root, ports=ports)
+    assert left_over(root) == []
+
+
+def test_a_part_that_dies_is_named_with_its_log(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "nonsense://")
+    with pytest.raises(Unavailable, match=r"prefect ended while starting .*prefect\.log"):
+        start_stack(root, ports=free_ports())
+    assert left_over(root) == []
+
+
+def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(tmp_path: Path) -> None:
+    sleeper = start("sleeper", ["sleep", "60"], folder=tmp_path, address="", environment={})
+    file = tmp_path / "sleeper.pid.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"started": sleeper.started - 100}))
+    (other,) = recorded(tmp_path)
+    assert stop(other, folder=tmp_path) is False
+    assert sleeper.process is not None
+    assert stop(sleeper, folder=tmp_path) is True
+    assert sleeper.process is None
+
+
+def test_children_and_grandchildren_end_too(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, time; subprocess.Popen(['sleep', '61'], start_new_session=True); time.sleep(60)"
+    )
+    parent = start("parent", [sys.executable, "-c", script], folder=tmp_path, address="", environment={})
+    process = parent.process
+    assert process is not None
+    while not process.children():
+        pass
+    (child,) = process.children()
+    stop(parent, folder=tmp_path)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_ports_come_in_a_row() -> None:
+    assert Ports.from_base(9000) == Ports(9000, 9001, 9002)
