@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +21,11 @@ from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
-from earthfield.errors import BrokenArtefact
+from earthfield.errors import BrokenArtefact, Unavailable
 from earthfield.grid import Window
 from earthfield.sources import source_named
 from earthfield_ingest.dialect import Declared
-from earthfield_ingest.read import Grid, SceneReader, nesting, read_asset
+from earthfield_ingest.read import GDAL_OPTIONS, Grid, SceneReader, nesting, read_asset
 from earthfield_ingest.scene import Scene
 
 NEAREST, BILINEAR = Resampling.nearest, Resampling.bilinear
@@ -152,3 +157,69 @@ def test_absent_bands_are_nodata(tmp_path: Path) -> None:
     assert measured.all()
     assert (values[3] == 700).all()
     assert (np.delete(values, 3, axis=0) == source.nodata).all()
+
+
+class _Moody(SimpleHTTPRequestHandler):
+    """A file server that answers its first requests with an error."""
+
+    failures = 0
+    status = 503
+
+    def do_GET(self) -> None:
+        if self._stumbles():
+            return
+        data = Path(self.translate_path(self.path)).read_bytes()
+        first, _, last = (self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").partition("-")
+        part = data[int(first) : int(last or len(data)) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def do_HEAD(self) -> None:
+        if not self._stumbles():
+            super().do_HEAD()
+
+    def _stumbles(self) -> bool:
+        if type(self).failures == 0:
+            return False
+        type(self).failures -= 1
+        self.send_error(self.status)
+        return True
+
+    def log_message(self, *_: Any) -> None:
+        """Keeps quiet."""
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    monkeypatch.setattr("earthfield_ingest.read.GDAL_OPTIONS", {**GDAL_OPTIONS, "GDAL_HTTP_MAX_RETRY": "0"})
+    write_tif(tmp_path / "a.tif", np.full((32, 32), 7, np.uint16), PLACE, nodata=0)
+    (tmp_path / "text.tif").write_text("this is no picture")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Moody, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    _Moody.failures, _Moody.status = 0, 503
+
+
+def test_a_server_that_stumbles_is_asked_again(served: str) -> None:
+    _Moody.failures = 3
+    raster = read_asset(f"{served}/a.tif", at(PLACE), resampling=NEAREST)
+    assert (raster.values == 7).all()
+
+
+def test_trouble_of_the_network_can_be_tried_again_and_a_missing_file_cannot(served: str) -> None:
+    _Moody.failures = 1000
+    with pytest.raises(Unavailable, match="try again later"):
+        read_asset(f"{served}/a.tif", at(PLACE), resampling=NEAREST)
+    with pytest.raises(Unavailable):
+        read_asset("http://127.0.0.1:9/a.tif", at(PLACE), resampling=NEAREST)
+    _Moody.status = 404
+    with pytest.raises(BrokenArtefact, match="cannot be read"):
+        read_asset(f"{served}/a.tif", at(PLACE), resampling=NEAREST)
+    _Moody.failures = 0
+    with pytest.raises(BrokenArtefact):
+        read_asset(f"{served}/text.tif", at(PLACE), resampling=NEAREST)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
@@ -31,6 +34,9 @@ GDAL_OPTIONS: Mapping[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no look at the neighbours: a third of a small file's time
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "GDAL_HTTP_MAX_RETRY": "2",  # of 429, 502, 503 and the like, inside one read
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # else a file that once failed is absent for ever
     "GDAL_HTTP_MULTIPLEX": "YES",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # a COG's header in one request
@@ -39,7 +45,6 @@ GDAL_OPTIONS: Mapping[str, Any] = {
 }
 _REMOTE_THREADS = 8
 _WIDE_PX = 512 * 512
-_GONE = ("404", "does not exist", "no such file", "403", "401", "not recognized", "not a supported", "410")
 
 
 @dataclass(frozen=True)
@@ -176,9 +181,26 @@ def read_asset(
             return _warped(file, grid, crs, transform, resampling, missing)
     except RasterioError as error:
         reason = " ".join(str(error).split())
-        if is_remote(address) and not any(word in reason.lower() for word in _GONE):
+        if is_remote(address) and not _is_broken(address, reason):
             raise Unavailable(f"{address} does not answer ({reason}): try again later") from error
         raise BrokenArtefact(f"{address} cannot be read ({reason})") from error
+
+
+def _is_broken(address: str, reason: str) -> bool:
+    """Tells whether a remote file is missing, forbidden or no raster, rather than its server in trouble.
+
+    Where GDAL only says that the file does not exist, which it says of many things, the server is asked itself.
+    """
+    if "CURL error" in reason or re.search(r"HTTP response code\D*(5\d\d|429|408)", reason):
+        return False
+    if urlsplit(address).scheme not in ("http", "https"):
+        return True
+    one_byte = {"Range": "bytes=0-0"}
+    try:
+        with httpx.stream("GET", address, headers=one_byte, follow_redirects=True, timeout=15) as answer:
+            return answer.status_code < 500 and answer.status_code not in (408, 429)
+    except httpx.HTTPError:
+        return False
 
 
 @contextmanager

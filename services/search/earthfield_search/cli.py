@@ -225,9 +225,9 @@ def _change_words(answer: ChangeAnswer) -> str:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    """Gives an empty table; a column that ends in > holds numbers."""
+    """Gives an empty table; a column that ends in > holds numbers. Its title is printed by `_show`."""
     table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+        title=title, header_style="bold", show_header=any(one.strip(">") for one in columns), box=None
     )
     for column in columns:
         table.add_column(
@@ -238,9 +238,13 @@ def _table(title: str, columns: Sequence[str]) -> Table:
 
 def _show(table: Table, files: Sequence[str], words: str | None = None) -> None:
     console = Console()
+    # A title inside a table wraps at the table's own width.
+    title, caption, table.title, table.caption = table.title, table.caption, None, None
+    console.print(title, style="bold", highlight=False)
     console.print(table)
-    if words:
-        console.print(f"\n{words}", highlight=False)
+    for line in (caption, words):
+        if line:
+            console.print(f"\n{line}", highlight=False)
     console.print("\nFiles", style="bold")
     for path in files:
         console.print(f"  {path}", soft_wrap=True, highlight=False, markup=False)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import BoundaryNorm, ListedColormap, to_hex
+from matplotlib.collections import LineCollection
+from matplotlib.colors import BoundaryNorm, ListedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from earthfield.grid import PIXEL_M
@@ -43,10 +45,17 @@ class Mark:
 
 
 def class_colours(count: int) -> list[str]:
-    """Gives a colour for each of `count` classes, in an order that keeps neighbours apart."""
-    if count <= len(OKABE_ITO):
-        return list(OKABE_ITO[:count])
-    return [to_hex(colormaps["viridis"](number / (count - 1))) for number in range(count)]
+    """Gives a colour for each of `count` classes: Okabe and Ito's, these lighter, these darker, or viridis."""
+    lighter = [_mixed(one, "white", 0.55) for one in OKABE_ITO]
+    darker = [_mixed(one, "black", 0.45) for one in OKABE_ITO]
+    if count <= 3 * len(OKABE_ITO):
+        return [*OKABE_ITO, *lighter, *darker][:count]
+    return [to_hex(colormaps["viridis"](number / (count - 1))).upper() for number in range(count)]
+
+
+def _mixed(colour: str, other: str, share: float) -> str:
+    red, green, blue = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other))
+    return to_hex((red, green, blue)).upper()
 
 
 def draw_values(
@@ -88,7 +97,7 @@ def draw_values(
         bar.ax.axhline(threshold, color="black", linewidth=1.2, linestyle="--")
     if outline is not None and outline.any():
         _outline(axes, view, outline)
-    _draw_marks(axes, view, marks)
+    _draw_marks(figure, axes, view, marks)
     return _save(figure, path)
 
 
@@ -106,13 +115,9 @@ def draw_classes(
         handles.append(Patch(color=_NO_DATA, label="no data"))
     columns = 1 if len(handles) <= 20 else math.ceil(len(handles) / 20)
     axes.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1.0),
-        borderaxespad=0,
-        frameon=False,
-        ncols=columns,
-    )
+        handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, frameon=False,
+        ncols=columns, prop={"family": "monospace", "size": 9},
+    )  # fmt: skip
     return _save(figure, path)
 
 
@@ -181,29 +186,35 @@ def _extend(values: NDArray[np.float32], low: float, high: float) -> str:
 
 
 def _outline(axes: Any, view: _View, outline: NDArray[np.bool_]) -> None:
-    thin = np.pad(view.thin(outline).astype(np.float32), 1)
-    side = view.step * PIXEL_M / view.unit_m
-    x = (np.arange(thin.shape[1]) - 0.5) * side
-    y = view.extent[3] - (np.arange(thin.shape[0]) - 0.5) * side
-    axes.contour(x, y, thin, levels=[0.5], colors="white", linewidths=1.8)
-    axes.contour(x, y, thin, levels=[0.5], colors="black", linewidths=0.8)
+    """Draws the edges between pixels inside and outside, as they are."""
+    thin = np.pad(view.thin(outline), 1)
+    side, top = view.step * PIXEL_M / view.unit_m, view.extent[3]
+    y, x = np.nonzero(thin[1:, 1:-1] != thin[:-1, 1:-1])
+    level = np.stack([np.stack([x, x + 1], 1) * side, np.stack([top - y * side] * 2, 1)], axis=2)
+    y, x = np.nonzero(thin[1:-1, 1:] != thin[1:-1, :-1])
+    upright = np.stack([np.stack([x, x], 1) * side, top - np.stack([y, y + 1], 1) * side], axis=2)
+    edges = list(np.concatenate([level, upright]))
+    for colour, width in (("white", 2.2), ("black", 0.9)):
+        lines = LineCollection(edges, colors=colour, linewidths=width, capstyle="projecting")
+        axes.add_collection(lines, autolim=False)
 
 
-def _draw_marks(axes: Any, view: _View, marks: Sequence[Mark]) -> None:
+def _draw_marks(figure: Figure, axes: Any, view: _View, marks: Sequence[Mark]) -> None:
     for mark in marks:
         x, y = view.xy(mark.rows, mark.cols)
-        axes.scatter(x, y, label=mark.label, **mark.style)
+        halo = [withStroke(linewidth=3.5, foreground="black")]
+        axes.scatter(x, y, label=mark.label, path_effects=halo, **mark.style)
     if marks:
         axes.set_xlim(view.extent[:2])
         axes.set_ylim(view.extent[2:])
-        axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(marks), frameon=False, fontsize=9
-        )
+        figure.legend(loc="outside lower center", ncols=len(marks), frameon=False, fontsize=9)
 
 
 def _save(figure: Figure, path: Path) -> Path:
     FigureCanvasAgg(figure)
     with whole_file(path) as temporary:
         # Without the library's name, so that equal answers give equal bytes.
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(
+            temporary, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15
+        )
     return path

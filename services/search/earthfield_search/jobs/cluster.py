@@ -141,7 +141,7 @@ def cluster_fields(
         paths.append(
             write_raster(raster, classes, coverage, nodata=NODATA, name="cluster", colours=table, tags=tags)
         )
-        names = [f"{one.cluster}   {one.share:.0%}   {_area(one.hectares)}" for one in sizes]
+        names = [f"{one.cluster:>2} {one.share:5.0%} {_area(one.hectares):>11}" for one in sizes]
         title = f"{question.k} clusters of {question.model}, {question.period}"
         paths.append(draw_classes(picture, classes, coverage, title=title, names=names))
     log.info("classified %d pixels into %d clusters", int(counts[1:].sum()), question.k)

@@ -304,7 +304,7 @@ def _drawn(path: Path, scores: NDArray[np.float32], coverage: Coverage, answer: 
     marks = []
     hits = inside([(hit.pixel_lon, hit.pixel_lat) for hit in answer.hits])
     if hits:
-        ring = {"s": 42, "facecolors": "none", "edgecolors": "#D55E00", "linewidths": 1.4}
+        ring = {"s": 42, "facecolors": "none", "edgecolors": "white", "linewidths": 1.4}
         marks.append(
             Mark([y + 0.5 for y, _ in hits], [x + 0.5 for _, x in hits], f"{len(hits)} best cells", ring)
         )

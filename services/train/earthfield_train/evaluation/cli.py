@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from earthfield_train.evaluation.jobs import EvaluateReport, SplitReport
 
 _TITLES = {
-    "parcels": "Whole parcels held out",
-    "blocks": "Blocks held out (parcels may lie on both sides: easier, and kind to coordinates)",
+    "parcels": "Balanced accuracy ± s.e.m., whole parcels held out",
+    "blocks": "Balanced accuracy ± s.e.m., blocks held out (a parcel may lie on both sides)",
 }
 
 
@@ -65,7 +65,12 @@ def _show(report: EvaluateReport) -> None:
         highlight=False,
     )
     for split in report.splits:
-        console.print()
+        classes = ", ".join(str(code) for code in split.classes)
+        console.print(f"\n[bold]{_TITLES[split.split]}[/]", highlight=False)
+        console.print(
+            f"classes {classes}; {split.test_px:,.0f} test pixels a draw; guessing gives {split.chance:.3f}",
+            highlight=False,
+        )
         console.print(_table(report, split))
         for code, why in split.left_out.items():
             console.print(f"class {code} is left out: {why}", highlight=False)
@@ -77,12 +82,7 @@ def _show(report: EvaluateReport) -> None:
 
 
 def _table(report: EvaluateReport, split: SplitReport) -> Table:
-    classes = ", ".join(str(code) for code in split.classes)
-    table = Table(
-        title=f"{_TITLES[split.split]}; classes {classes}, {split.test_px:,.0f} test pixels a draw",
-        title_justify="left", title_style="bold", box=None, pad_edge=False,
-        caption=f"balanced accuracy ± s.e.m. over draws; guessing gives {split.chance:.3f}", caption_justify="left",
-    )  # fmt: skip
+    table = Table(box=None, header_style="bold")
     table.add_column("described by")
     for column in ("numbers", "kNN (k = 3)", "linear"):
         table.add_column(column, justify="right")
