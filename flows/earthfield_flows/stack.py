@@ -149,7 +149,9 @@ def _environment(root: Path, ports: Ports, catalog: str) -> dict[str, str]:
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # What the services say goes into the log of the run.
         "PREFECT_LOGGING_EXTRA_LOGGERS": _LOGGERS,
+        "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
     }

@@ -57,7 +57,7 @@ def test_equal_seeds_give_equal_draws() -> None:
 
 def test_a_class_in_one_parcel_is_named_and_left_out() -> None:
     codes = patchwork()
-    codes[codes == 3] = 1
+    codes[codes == 3] = 0
     codes[20:30, 20:30] = 7
     kept, left_out = usable_classes(sites_of(codes, parcels(codes)), shots=5)
     assert kept == [1, 2]

@@ -1,6 +1,7 @@
 """Few-shot evaluation: labels on the field's grid, composites, and a report that names what it left out."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from small_fields import WINDOW, vectors_of, write_small
 from earthfield.catalog import Catalog
 from earthfield.errors import InvalidInput, NotFound
 from earthfield.field import fields_of
-from earthfield.grid import geobox_of
+from earthfield.frames import SourceFrames
+from earthfield.grid import Window, geobox_of
+from earthfield.sources import source_named
 from earthfield.timeline import Period
-from earthfield_train.evaluation.composites import fill_nearest, months_of, sampled
+from earthfield_train.evaluation.composites import composites_at, fill_nearest, months_of, sampled
 from earthfield_train.evaluation.jobs import EvaluateRequest, evaluate_fields
 from earthfield_train.evaluation.sites import read_labels
 
@@ -70,7 +73,44 @@ def test_months_are_cut_to_the_period() -> None:
     assert len(months_of(Period.parse("2018"))) == 12
     found = months_of(Period.parse("2018-11-15/2019-02-03"))
     assert [one.days for one in found] == [16, 31, 31, 2]
-    assert all(a.end == b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(found))
+
+
+def test_composites_are_medians_of_clear_reflectance_and_means_of_decibels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Reader:
+        def __init__(self, catalog: Catalog, sources: tuple[str, ...]) -> None:
+            pass
+
+        def read(self, epsg: int, window: Window, support: Period) -> dict[str, SourceFrames]:
+            days = np.array(["2018-01-05", "2018-01-15", "2018-01-25", "2018-03-05"], "datetime64[us]")
+            optical, radar = source_named("sentinel-2-l2a"), source_named("sentinel-1-rtc")
+            light = np.array([100, 300, 9000, 700], np.int16)[:, None, None, None]
+            values = np.broadcast_to(light, (4, len(optical.bands), *window.shape)).copy()
+            clear = np.ones((4, *window.shape), bool)
+            clear[2] = False  # a cloud
+            decibels = np.array([-1000, -2000, -3000, -500], np.int16)[:, None, None, None]
+            echo = np.broadcast_to(decibels, (4, 2, *window.shape))
+            return {
+                optical.name: SourceFrames(
+                    optical.name, optical.band_names, values, clear, days, optical.nodata
+                ),
+                radar.name: SourceFrames(
+                    radar.name, radar.band_names, echo, clear | True, days, radar.nodata
+                ),
+            }
+
+    monkeypatch.setattr("earthfield_train.evaluation.composites.CubeReader", Reader)
+    rows, cols = np.array([WINDOW.y0, WINDOW.y0 + 39]), np.array([WINDOW.x0, WINDOW.x0 + 79])
+    monthly, whole = composites_at(Catalog(tmp_path), 32631, rows, cols, Period.parse("2018-01..2018-04"))
+    assert (monthly.shape, whole.shape) == ((2, 4 * 12), (2, 12))
+    source = source_named("sentinel-2-l2a")
+    levels = np.array([[200], [200], [700], [700]], np.int16)
+    expected = source.physical(np.repeat(levels, len(source.bands), axis=1), band_axis=1)
+    assert np.allclose(monthly.reshape(2, 4, 12)[:, :, :10], expected)
+    assert np.allclose(monthly.reshape(2, 4, 12)[:, :, 10:], np.array([-20, -20, -5, -5])[:, None])
+    assert np.allclose(whole[:, 10:], -16.25)
 
 
 def test_gaps_take_the_nearest_month_and_the_earlier_of_two() -> None:
@@ -93,7 +133,6 @@ def test_a_telling_field_beats_the_rest_and_the_report_is_kept(
         rng = np.random.default_rng(0)
         return rng.normal(size=(len(rows), 24)).astype("f4"), rng.normal(size=(len(rows), 2)).astype("f4")
 
-    # Composites of a real cube are tested with the real data below.
     monkeypatch.setattr("earthfield_train.evaluation.jobs.composites_at", noise)
     codes = LAND.copy()
     codes[36:, 70:] = 60

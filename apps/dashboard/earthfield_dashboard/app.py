@@ -15,7 +15,7 @@ _STYLE = """
   header[data-testid="stHeader"] { display: none; }
   .block-container { padding-top: 1rem !important; padding-bottom: 3rem; max-width: 1240px; }
   .st-key-masthead { border-bottom: 1px solid #cbd6d1; padding-bottom: 0.6rem; }
-  .st-key-masthead strong { font-size: 1.15rem; margin-right: 0.8rem; }
+  .st-key-masthead .earthfield-name { font-size: 1.2rem; font-weight: 700; margin-right: 0.8rem; }
   h1 { font-size: 1.9rem !important; padding: 0.2rem 0 !important; }
   h3 { font-size: 1.25rem !important; padding: 0.2rem 0 !important; }
   iframe { border: 1px solid #cbd6d1; border-radius: 0.4rem; }
@@ -43,9 +43,12 @@ def main() -> None:
     # Links of our own: they stand on the page on a phone too, where Streamlit's would hide behind an arrow.
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="masthead"):
         st.image(str(_ICON), width=34)
-        st.markdown("**Earthfield**", width="content")
+        st.html('<span class="earthfield-name">Earthfield</span>', width="content")
         for one in pages:
-            st.page_link(one, disabled=one is page, width="content")
+            if one is page:
+                st.markdown(f":primary[**{one.icon} {one.title}**]", width="content")
+            else:
+                st.page_link(one, width="content")
     page.run()
 
 

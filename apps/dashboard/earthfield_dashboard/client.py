@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import httpx
@@ -12,6 +12,7 @@ import httpx
 from earthfield.errors import EarthfieldError, InvalidInput, NotFound, Unavailable
 
 _ERRORS: Mapping[int, type[EarthfieldError]] = {404: NotFound, 422: InvalidInput}
+_LAST_WORDS = timedelta(seconds=10)
 Place = tuple[float, float]
 Bounds = tuple[float, float, float, float]
 
@@ -88,7 +89,7 @@ class SearchClient(_Service):
 
     def __init__(self, url: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """Talks to the service at `url`."""
-        super().__init__(url, title="the search service", transport=transport)
+        super().__init__(url, title="The search service", transport=transport)
 
     def layers(self) -> list[Layer]:
         """Lists what maps there are, newest period first."""
@@ -168,6 +169,8 @@ class Run:
     """What the state says."""
     started: datetime | None
     """When it began."""
+    ended: datetime | None
+    """When it ended."""
     seconds: float
     """How long it has run."""
     request: Mapping[str, Any]
@@ -178,11 +181,18 @@ class Run:
         """Whether nothing more will happen."""
         return self.state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
+    @property
+    def is_told(self) -> bool:
+        """Whether its last words have arrived too; they come some seconds after its end."""
+        return self.is_over and (self.ended is None or datetime.now(UTC) - self.ended > _LAST_WORDS)
+
 
 @dataclass(frozen=True)
 class Step:
     """A task of a run."""
 
+    id: str
+    """Its id."""
     name: str
     """What it does and where: `embed 32631_0048_0549`."""
     state: str
@@ -199,6 +209,8 @@ class LogLine:
     """When."""
     level: str
     """INFO, WARNING, ERROR."""
+    step: str
+    """Name of the task that said it, empty for the run itself."""
     message: str
     """What was said."""
 
@@ -243,16 +255,25 @@ class RunClient(_Service):
             offset += len(page)
             if len(page) < 200:
                 break
-        return [Step(one["name"], one["state_type"] or "PENDING", _said(one)) for one in found]
+        return [Step(one["id"], one["name"], one["state_type"] or "PENDING", _said(one)) for one in found]
 
-    def logs(self, run_id: str, *, limit: int = 200) -> list[LogLine]:
-        """Gives the last lines of a run's log, oldest first."""
+    def logs(self, run_id: str, steps: Sequence[Step], *, limit: int = 200) -> list[LogLine]:
+        """Gives the last lines of a run's log, oldest first.
+
+        Args:
+            run_id: which run.
+            steps: its tasks, for their names.
+            limit: how many lines.
+        """
+        names = {one.id: one.name for one in steps}
         content = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_DESC", "limit": limit}
         lines = self._ask("POST", "/logs/filter", json=content).json()
         return [
-            LogLine(_instant(one["timestamp"]), _level(one["level"]), one["message"])
+            LogLine(
+                _instant(one["timestamp"]), _level(one["level"]), names.get(one["task_run_id"] or "", ""), one["message"]
+            )
             for one in reversed(lines)
-        ]
+        ]  # fmt: skip
 
     def cancel(self, run_id: str) -> None:
         """Asks for a run to be ended."""
@@ -263,13 +284,14 @@ class RunClient(_Service):
 
 
 def _run(one: Mapping[str, Any]) -> Run:
-    started = one.get("start_time")
+    started, ended = one.get("start_time"), one.get("end_time")
     return Run(
         id=one["id"],
         name=one["name"],
         state=one.get("state_type") or "PENDING",
         message=_said(one),
         started=_instant(started) if started else None,
+        ended=_instant(ended) if ended else None,
         seconds=float(one.get("estimated_run_time") or one.get("total_run_time") or 0.0),
         request=(one.get("parameters") or {}).get("request") or {},
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from earthfield.errors import InvalidInput
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from earthfield.errors import InvalidInput
 
 ThresholdRule = Literal["mad", "otsu"]
 _MAD_TO_SIGMA = 1.4826

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from earthfield.errors import InvalidInput
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
+from earthfield.errors import InvalidInput
 from earthfield_analysis.project import fit_axes
 
 _RUNS = 4

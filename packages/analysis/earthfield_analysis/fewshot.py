@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from earthfield.codec import normalised
-from earthfield.errors import InvalidInput
 from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from earthfield.codec import normalised
+from earthfield.errors import InvalidInput
 
 Probe = Literal["knn", "linear"]
 PROBES: tuple[Probe, ...] = ("knn", "linear")
@@ -185,14 +187,21 @@ def predict(features: Features, labels: NDArray[np.integer], draw: Draw, probe: 
 def compare(described: Mapping[str, Features], sites: Sites, drawn: list[Draw]) -> list[Score]:
     """Scores every description with every probe on the same draws."""
     scores = []
-    for name, features in described.items():
-        for probe in PROBES:
-            got = np.array(
-                [
-                    balanced_accuracy(sites.labels[draw.test], predict(features, sites.labels, draw, probe))
-                    for draw in drawn
-                ]
-            )
-            sem = got.std(ddof=1) / np.sqrt(len(got)) if len(got) > 1 else float("nan")
-            scores.append(Score(name, probe, float(got.mean()), float(sem)))
+    # Fits this small take longer with several threads, and far longer on cores that others use too.
+    with threadpool_limits(1):
+        for name, features in described.items():
+            for probe in PROBES:
+                scores.append(_score(name, features, sites, drawn, probe))
     return scores
+
+
+def _score(name: str, features: Features, sites: Sites, drawn: list[Draw], probe: Probe) -> Score:
+    guesses = (predict(features, sites.labels, draw, probe) for draw in drawn)
+    got = np.array(
+        [
+            balanced_accuracy(sites.labels[draw.test], guess)
+            for draw, guess in zip(drawn, guesses, strict=True)
+        ]
+    )
+    sem = got.std(ddof=1) / np.sqrt(len(got)) if len(got) > 1 else float("nan")
+    return Score(name, probe, float(got.mean()), float(sem))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from earthfield.errors import InvalidInput
 from numpy.typing import NDArray
+
+from earthfield.errors import InvalidInput
 
 _SAMPLE = 200_000
 """Pixels that axes are fitted on; more only cost time."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+
 from earthfield.codec import dequantise
 from earthfield.errors import InvalidInput
-from numpy.typing import NDArray
 
 
 def cosine(vectors: NDArray[np.floating], query: NDArray[np.floating]) -> NDArray[np.float32]:

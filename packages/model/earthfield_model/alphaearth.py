@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Float64, Int32
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from earthfield.errors import BrokenArtefact, NotFound
@@ -93,7 +93,8 @@ class AlphaEarth(nn.Module):
         make_folder(folder)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         with whole_file(folder / WEIGHTS_FILE) as temporary:
-            save_file(weights, temporary)
+            # Not `save_file`, which lets nobody but the owner read.
+            temporary.write_bytes(save(weights))
         with whole_file(folder / CONFIG_FILE) as temporary:
             temporary.write_text(self.config.to_json())
 

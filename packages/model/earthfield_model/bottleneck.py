@@ -34,7 +34,8 @@ def sample_vmf(
         tangent = _tangent(drawn, fixed[pending])
         proposed = tangent.square().sum(-1) / (2 * kappa)
         chance = (1 - proposed / 2).clamp(min=0) ** ((mean.shape[-1] - 3) / 2)
-        kept = torch.rand(chance.shape, generator=generator, device=mean.device) < chance
+        # Asked this way round, a mean that is not finite is kept and seen by the loss, not drawn for ever.
+        kept = ~(torch.rand(chance.shape, generator=generator, device=mean.device) >= chance)
         where = pending.nonzero(as_tuple=True)
         chosen = tuple(axis[kept] for axis in where)
         s[chosen], noise[chosen] = proposed[kept], drawn[kept]

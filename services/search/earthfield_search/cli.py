@@ -139,20 +139,22 @@ def serve(
     what: Annotated[
         str, typer.Argument(metavar="search", help="Which service; `search` is the one there is.")
     ],
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8801,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="Address to listen on; that of EARTHFIELD_SEARCH_URL when absent."),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port to listen on; 8801 when absent.")
+    ] = None,
     root: RootOption = None,
 ) -> None:
     """Run a service until it is stopped: fields, pictures and similarity over HTTP."""
     if what != "search":
         raise InvalidInput(f"there is no service {what!r}; there is: search")
-    import uvicorn
-
     from earthfield.settings import Settings
-    from earthfield_search.api.app import create_app
+    from earthfield_search.api.server import serve as serve_search
 
-    app = create_app(root_or_default(root), catalog_href=Settings().catalog)
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    serve_search(Settings(root=root_or_default(root)), host=host, port=port)
 
 
 def _catalog(root: Path | None) -> Catalog:

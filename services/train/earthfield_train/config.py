@@ -23,6 +23,9 @@ class DataConfig:
         default_factory=lambda: {"sentinel-2-l2a": 14, "sentinel-1-rtc": 8, "landsat-c2-l2": 6}
     )
     """Most input frames per source; a source that is not named gets 8."""
+    num_targets: int = 3
+    """Most frames per source that a sample must reconstruct, at most a third of those in its valid period. The
+    paper takes one; but a step costs the trunk's pass, and a few more targets teach more of the season in it."""
     min_clear: float = 0.05
     """Frames that show less of the chip are left out, share."""
     support_days: float = 365.2425
@@ -162,8 +165,12 @@ def _with(node: Any, path: Sequence[str], value: str, text: str) -> Any:
             f"--set {text!r}: there is no {name!r}; known here: {', '.join(known) or 'nothing'}"
         )
     held = getattr(node, name)
-    deeper = bool(rest) and (is_dataclass(held) or isinstance(held, Mapping))
-    return replace(node, **{name: _with(held, rest, value, text) if deeper else _read(value, held, text)})
+    has_parts = is_dataclass(held) or isinstance(held, Mapping)
+    if (rest and not has_parts) or (not rest and is_dataclass(held)):
+        raise InvalidInput(
+            f"--set {text!r}: {name!r} {'needs a part, as in a.b' if has_parts else 'has no parts'}"
+        )
+    return replace(node, **{name: _with(held, rest, value, text) if rest else _read(value, held, text)})
 
 
 def _read(value: str, held: Any, text: str) -> Any:

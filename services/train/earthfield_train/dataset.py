@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from earthfield.catalog import Catalog
-from earthfield.cube import Cube, CubeReader
+from earthfield.cube import STEPS_PER_CHUNK, Cube, CubeReader
 from earthfield.errors import NotFound
 from earthfield.frames import Frames, SourceFrames
 from earthfield.grid import CHIP_PX, Tile, Window
@@ -48,7 +48,7 @@ class Sample:
     inputs: Frames
     """Input frames; no target is among them."""
     targets: Frames
-    """At most one frame per source, acquired inside the valid period."""
+    """Few frames per source, acquired inside the valid period."""
     period: tuple[float, float]
     """Valid period, days since 2000."""
 
@@ -60,7 +60,7 @@ class TrainBatch:
     inputs: Mapping[str, SourceBatch]
     """Input frames."""
     targets: Mapping[str, SourceBatch]
-    """Target frames, one per source; not valid where a sample has none."""
+    """Target frames; not valid where a sample has fewer."""
     periods: Float64[Tensor, "B 2"]
     """Valid periods, days since 2000."""
 
@@ -86,14 +86,13 @@ def find_plots(roots: Sequence[Path], sources: Sequence[str], config: DataConfig
 def _extent(cube: Cube, tile: Tile, sources: Sequence[str]) -> Window | None:
     """Gives the box around the pixels that some of the first observations show, in the zone's grid."""
     held = [name for name in sources if name in cube.sources]
+    first = {name: sorted(one.slot for one in cube.observations(name))[:STEPS_PER_CHUNK] for name in held}
     shown = np.zeros(tile.window.shape, bool)
     for row in range(0, shown.shape[0], CHIP_PX):
         for col in range(0, shown.shape[1], CHIP_PX):
             chip = Window(row, row + CHIP_PX, col, col + CHIP_PX)
-            for name in held:
-                slots = sorted(one.slot for one in cube.observations(name))[:8]
-                if slots:
-                    shown[chip.slices] |= cube.read(name, slots, chip)[1].any(0)
+            for name, slots in first.items():
+                shown[chip.slices] |= cube.read(name, slots, chip)[1].any(0)
     rows, cols = (np.flatnonzero(shown.any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
@@ -187,9 +186,10 @@ class Sampler:
             held_out = np.flatnonzero(clear[name] & _within(days[name], valid))
             usable = clear[name] & _within(days[name], seen)
             if len(held_out):
-                target = rng.choice(held_out)
-                targets[name] = one.take(np.array([target]))
-                usable[target] = False
+                most = min(config.num_targets, max(len(held_out) // 3, 1))
+                chosen = np.sort(rng.choice(held_out, most, replace=False))
+                targets[name] = one.take(chosen)
+                usable[chosen] = False
             chosen = self._subset(np.flatnonzero(usable), name, rng)
             if len(chosen):
                 inputs[name] = one.take(chosen)

@@ -96,11 +96,13 @@ def step_losses(
 
 
 def _reconstructions(model: AlphaEarth, batch: TrainBatch, u: Float[Tensor, "B H W D"]) -> dict[str, Tensor]:
-    start, end = batch.periods.unbind(-1)
+    start, end = (edge[:, None] for edge in batch.periods.unbind(-1))
     found = {}
     for name, target in batch.targets.items():
-        y, seen = model.measured(name, target.stored[:, 0], target.valid[:, 0])
+        num_targets = target.days.shape[1]
+        y, seen = model.measured(name, target.stored.flatten(0, 1), target.valid.flatten(0, 1))
         if seen.any():
-            relative = ((target.days[:, 0] - start) / (end - start)).float()
-            found[name] = reconstruction_loss(model.decode(name, u, relative), y, seen)
+            relative = ((target.days - start) / (end - start)).float().flatten()
+            predicted = model.decode(name, u.repeat_interleave(num_targets, 0), relative)
+            found[name] = reconstruction_loss(predicted, y, seen)
     return found

@@ -145,7 +145,9 @@ def _take(clicked: dict[str, float] | None) -> None:
 
 
 def _scale(warmth: Heat) -> None:
+    digits = 2 if warmth.high - warmth.low > 0.05 else 5
     st.html(
         '<div class="earthfield-scale" role="img" aria-label="Colours of similarity: dark is low, yellow is high">'
-        f"<span>less alike {warmth.low:.2f}</span><i></i><span>{warmth.high:.2f} alike</span></div>"
+        f"<span>less alike {warmth.low:.{digits}f}</span><i></i><span>{warmth.high:.{digits}f} alike</span></div>"
     )
+    st.caption("Red: the place you asked about. Numbers: the places most like it, by rank.")

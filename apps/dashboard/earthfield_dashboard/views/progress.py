@@ -58,7 +58,7 @@ def show_run() -> None:
     with told():
         run = runs().run(run_id)
         # While it goes on, only this panel is drawn again, every other second.
-        st.fragment(_panel, run_every=None if run.is_over else 2.0)(run_id)
+        st.fragment(_panel, run_every=None if run.is_told else 2.0)(run_id)
 
 
 def _panel(run_id: str) -> None:
@@ -69,11 +69,13 @@ def _panel(run_id: str) -> None:
         st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
         _bar(run, steps)
         _outcome(run)
-        _log(run_id)
-        if run.is_over and not st.session_state.get(f"over-{run_id}"):
-            # Once: the whole page, so that the new map shows and the clock stops.
-            st.session_state[f"over-{run_id}"] = True
+        _log(run_id, steps)
+        phase = (run.is_over, run.is_told)
+        if st.session_state.get(f"phase-{run_id}", phase) != phase:
+            # The whole page, so that the new map shows and, once all is told, the clock stops.
+            st.session_state[f"phase-{run_id}"] = phase
             st.rerun()
+        st.session_state[f"phase-{run_id}"] = phase
 
 
 def _bar(run: Run, steps: list[Step]) -> None:
@@ -115,15 +117,15 @@ def _reason(message: str) -> str:
     return sentence if colon and kind.isidentifier() else message
 
 
-def _log(run_id: str) -> None:
-    lines = runs().logs(run_id)
+def _log(run_id: str, steps: list[Step]) -> None:
+    lines = runs().logs(run_id, steps)
     with st.expander(f"Log ({len(lines)} lines)"):
         if lines:
-            st.code(
-                "\n".join(f"{one.at:%H:%M:%S}  {one.level:7}  {one.message}" for one in lines),
-                language=None,
-                height=260,
+            told_lines = (
+                f"{one.at:%H:%M:%S}  {one.level:7}  {f'{one.step}: ' if one.step else ''}{one.message}"
+                for one in lines
             )
+            st.code("\n".join(told_lines), language=None, height=min(60 + 24 * len(lines), 300))
         else:
             st.caption("Nothing was said yet.")
 

@@ -36,9 +36,9 @@ def show_similar(found: dict[str, Any]) -> None:
         column_config={
             "rank": st.column_config.NumberColumn("Rank", width="small"),
             "similarity": st.column_config.ProgressColumn(
-                "Similarity", min_value=low, max_value=1.0, format="%.3f", help="Cosine of the cell, 1 is the same."
+                "Similarity", min_value=low, max_value=1.0, format="%.4f", help="Cosine of the cell, 1 is the same."
             ),
-            "best pixel": st.column_config.NumberColumn("Best pixel", format="%.3f", help="Cosine of it."),
+            "best pixel": st.column_config.NumberColumn("Best pixel", format="%.4f", help="Cosine of it."),
             "uniformity": st.column_config.NumberColumn(
                 "Uniformity", format="%.2f", help="How much its pixels agree, 0 to 1."
             ),
@@ -88,7 +88,7 @@ def show_pixel(told: dict[str, Any]) -> None:
     with st.expander("The 64 numbers of the embedding"):
         st.bar_chart(
             {"axis": [f"A{at:02d}" for at in range(len(told["embedding"]))], "value": told["embedding"]},
-            x="axis", y="value", x_label="", y_label="", height=240,
+            x="axis", y="value", x_label="", y_label="", color="#0b6b50", height=240,
         )  # fmt: skip
         st.code(", ".join(f"{value:.4f}" for value in told["embedding"]), language=None, wrap_lines=True)
 
