@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from earthfield_infer.jobs import embed
-from earthfield_ingest.jobs import ingest
-from earthfield_search.jobs import index_fields
 from rich.console import Console
 from rich.table import Table
 
 from earthfield.schemas import EmbedRequest, IndexRequest, IngestRequest, checked_request
 from earthfield.simulate import Landscape, simulate
+from earthfield_infer.jobs import embed
+from earthfield_ingest.jobs import ingest
+from earthfield_search.jobs import index_fields
 
 
 def timed(stage: str, job: Callable[[], Any], table: Table, km2: float) -> None:
@@ -44,10 +44,17 @@ def main() -> None:
         land, root = Path(folder) / "land", Path(folder) / "root"
         common = {"root": root, "periods": ("2022",)}
         wanted = checked_request(IngestRequest, catalog=str(land), **common)
-        timed("simulate two years", lambda: simulate(land, Landscape(size_px=(size, size), start_year=2022)), table, km2)
+        timed(
+            "simulate two years",
+            lambda: simulate(land, Landscape(size_px=(size, size), start_year=2022)),
+            table,
+            km2,
+        )
         for run in ("", " again"):
             timed(f"ingest{run}", lambda: ingest(wanted), table, km2)
-            timed(f"embed{run}", lambda: embed(checked_request(EmbedRequest, model=model, **common)), table, km2)
+            timed(
+                f"embed{run}", lambda: embed(checked_request(EmbedRequest, model=model, **common)), table, km2
+            )
             timed(f"index{run}", lambda: index_fields(IndexRequest(root=root, model=model)), table, km2)
     Console().print(table)
 

@@ -14,7 +14,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from earthfield_analysis.project import pca_rgb
 from numpy.typing import NDArray
 
 from earthfield.catalog import Catalog
@@ -22,6 +21,7 @@ from earthfield.cube import CubeReader
 from earthfield.field import fields_of
 from earthfield.grid import Window
 from earthfield.timeline import Period
+from earthfield_analysis.project import pca_rgb
 
 YEAR = Period.parse("2018")
 CLICK = (26, 33)
@@ -63,7 +63,9 @@ def main(root: Path, picture: Path) -> None:
     axes[1].imshow(pca_rgb(vectors), extent=extent, interpolation="nearest")
     axes[1].set_title("embedding field of 2018 (first three components)")
     low = float(np.nanpercentile(similarity, 2))
-    shown = axes[2].imshow(similarity, extent=extent, interpolation="nearest", cmap="viridis", vmin=low, vmax=1)
+    shown = axes[2].imshow(
+        similarity, extent=extent, interpolation="nearest", cmap="viridis", vmin=low, vmax=1
+    )
     axes[2].set_title("how alike every pixel is to the marked one")
     figure.colorbar(shown, ax=axes[2], shrink=0.85, label="cosine")
     for axis in axes:

@@ -8,10 +8,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from earthfield_infer.jobs import embed_tile
-from earthfield_infer.local import connect_encoder
-from earthfield_ingest.jobs import Plan, TileReport, ingest_tile, plan, summarise
-from earthfield_search.jobs import index_field
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -32,6 +28,10 @@ from earthfield.schemas import (
 )
 from earthfield.storage import hash_of, write_json
 from earthfield.timeline import Period
+from earthfield_infer.jobs import embed_tile
+from earthfield_infer.local import connect_encoder
+from earthfield_ingest.jobs import Plan, TileReport, ingest_tile, plan, summarise
+from earthfield_search.jobs import index_field
 
 _PROGRESS: ContextVar[Progress] = ContextVar("progress", default=silent)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from earthfield_infer.windows import _weight, encode_extent
 from numpy.typing import NDArray
 
 from earthfield.codec import normalised
@@ -12,6 +11,7 @@ from earthfield.frames import Frames, SourceFrames
 from earthfield.grid import CHIP_PX, Window
 from earthfield.progress import silent
 from earthfield.timeline import Period
+from earthfield_infer.windows import _weight, encode_extent
 
 PERIOD = Period.parse("2018")
 DATA = Window(-200, -40, 30, 250)
@@ -47,7 +47,9 @@ class PlaceEncoder:
 
 def encoded(extent: Window) -> tuple[NDArray[np.float32], PlaceEncoder]:
     encoder = PlaceEncoder()
-    result = encode_extent(encoder, Ground(), 32631, extent, support=PERIOD, periods=[PERIOD], progress=silent)  # type: ignore[arg-type]
+    result = encode_extent(
+        encoder, Ground(), 32631, extent, support=PERIOD, periods=[PERIOD], progress=silent
+    )  # type: ignore[arg-type]
     assert (result.num_clear["s"] == ~np.isnan(result.vectors[0, ..., 0])).all()
     return result.vectors[0], encoder
 

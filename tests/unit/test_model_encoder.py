@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_land import SOURCES, Land, made_frames
+from training_land import SOURCES, Land, made_frames, one_thread  # noqa: F401
 
 from earthfield.catalog import Catalog
 from earthfield.errors import BrokenArtefact, InvalidInput, NotFound

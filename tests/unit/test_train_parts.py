@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training_land import SOURCES, TILE, Land, made_frames, write_cube
+from training_land import SOURCES, TILE, Land, made_frames, one_thread, write_cube  # noqa: F401
 
 from earthfield.errors import InvalidInput, NotFound
 from earthfield_model.alphaearth import AlphaEarth

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from training_land import SOURCES, Land, made_frames, write_cube
+from training_land import SOURCES, Land, made_frames, one_thread, write_cube  # noqa: F401
 
 from earthfield.catalog import Catalog
 from earthfield.errors import BrokenArtefact, Conflict, Internal, NotFound
@@ -32,15 +31,6 @@ STEPS = 8
 
 class Killed(Exception):
     """Stands for a kill."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads cost more than they give at these sizes, most of all beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

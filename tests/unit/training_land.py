@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
 from earthfield.catalog import Catalog
 from earthfield.cube import SCHEMA, chunking, open_repository
@@ -14,6 +17,16 @@ from earthfield.frames import SourceFrames
 from earthfield.grid import TILE_PX, Tile
 from earthfield.sources import Band, Source
 from earthfield.timeline import EPOCH
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads cost more than they give at these sizes, most of all beside other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 TILE = Tile(32631, 48, 549)
 
@@ -82,7 +95,9 @@ def made_frames(land: Land) -> dict[str, SourceFrames]:
     found = {}
     for source, every in zip((OPTICAL, RADAR, THERMAL), land.every, strict=True):
         offsets = np.arange(rng.integers(every), land.days, every)
-        instants = np.datetime64(land.first, "us") + (offsets * 86_400_000_000 + 36_000_000_000).astype("m8[us]")
+        instants = np.datetime64(land.first, "us") + (offsets * 86_400_000_000 + 36_000_000_000).astype(
+            "m8[us]"
+        )
         season = np.sin(2 * np.pi * (offsets[:, None, None] / 365.25 + kind / 3.0))
         values = np.stack([_seen(source, place, kind, season) for place in range(len(source.bands))], 1)
         values += rng.normal(0, 20, values.shape)
@@ -102,7 +117,9 @@ def _seen(source: Source, place: int, kind: np.ndarray, season: np.ndarray) -> n
     return base + 300 * place + 150 * kind + (400 if source is not RADAR else 200) * season * (1 + place)
 
 
-def write_cube(root: Path, frames: dict[str, SourceFrames], tile: Tile = TILE, at: tuple[int, int] = (100, 200)) -> None:
+def write_cube(
+    root: Path, frames: dict[str, SourceFrames], tile: Tile = TILE, at: tuple[int, int] = (100, 200)
+) -> None:
     """Writes frames into the cube of a tile as an ingest does, by the schema of `earthfield.cube`."""
     import zarr
 

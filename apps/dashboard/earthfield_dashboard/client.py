@@ -270,7 +270,8 @@ class RunClient(_Service):
         lines = self._ask("POST", "/logs/filter", json=content).json()
         return [
             LogLine(
-                _instant(one["timestamp"]), _level(one["level"]), names.get(one["task_run_id"] or "", ""), one["message"]
+                at=_instant(one["timestamp"]), level=_level(one["level"]),
+                step=names.get(one["task_run_id"] or "", ""), message=one["message"],
             )
             for one in reversed(lines)
         ]  # fmt: skip

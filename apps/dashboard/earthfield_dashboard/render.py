@@ -122,7 +122,8 @@ def place_layer(place: Place) -> folium.CircleMarker:
     """Marks the place that was asked about."""
     lon, lat = place
     return folium.CircleMarker(
-        (lat, lon), radius=8, color="#ffffff", weight=3, fill=True, fill_color="#d00050", fill_opacity=1, interactive=False,
+        (lat, lon), radius=8, color="#ffffff", weight=3, fill=True, fill_color="#d00050", fill_opacity=1,
+        interactive=False,
     )  # fmt: skip
 
 

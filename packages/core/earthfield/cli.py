@@ -136,7 +136,7 @@ def exit_code_of(command: Callable[[], Any]) -> int:
         _tell(str(error))
         return error.exit_code
     except typer.TyperException as error:
-        error.show()
+        error.show()  # type: ignore[attr-defined]
         return 2
     except (KeyboardInterrupt, typer.Abort):
         _tell("stopped; run the same command again to go on from here")

@@ -85,7 +85,7 @@ def open_repository(path: Path, *, create: bool = False) -> icechunk.Repository:
 
 @cache
 def _quiet() -> None:
-    """Silences the warning that commits on a local disk are not safe side by side: a tile has one writer at a time."""
+    """Silences the warning about side-by-side commits on a local disk: a tile has one writer at a time."""
     if "ICECHUNK_LOG" not in os.environ:
         icechunk.set_logs_filter("warn,icechunk::storage::object_store=error")
 

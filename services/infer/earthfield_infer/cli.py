@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from earthfield.terminal import (
     AoiOption,
     BboxOption,
@@ -40,7 +41,6 @@ def embed(
     Example: earthfield embed --period 2018-04 --period 2018-05 --support 2018
     """
     from earthfield.schemas import EmbedRequest, checked_request
-
     from earthfield_infer.jobs import embed as run
 
     request = checked_request(
@@ -66,9 +66,8 @@ def embed(
 @model.command("list")
 def list_models(root: RootOption = None, json: JsonOption = False) -> None:
     """List the models under the root and the ones that come with Earthfield."""
-    from earthfield_model.encoder import model_folder, model_names
-
     from earthfield.catalog import Catalog
+    from earthfield_model.encoder import model_folder, model_names
 
     catalog = Catalog(root_or_default(root))
     found = {name: str(model_folder(name, catalog)) for name in model_names(catalog)}

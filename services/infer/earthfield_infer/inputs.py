@@ -12,7 +12,6 @@ from earthfield.grid import CHIP_PX, Tile, Window, tiles_over
 from earthfield.ports import Encoder
 from earthfield.storage import hash_of
 from earthfield.timeline import Period
-
 from earthfield_infer.windows import STRIDE_PX
 
 Observed = dict[Tile, dict[str, list[Observation]]]

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
+from odc.geo.geom import Geometry
+
 from earthfield.area import inside_mask, tile_windows
 from earthfield.catalog import Catalog, FieldKey
 from earthfield.codec import quantise
@@ -21,9 +24,6 @@ from earthfield.progress import Progress, silent
 from earthfield.schemas import EmbedReport, EmbedRequest, FieldReport
 from earthfield.timeline import Period
 from earthfield_analysis.project import pca_rgb
-from numpy.typing import NDArray
-from odc.geo.geom import Geometry
-
 from earthfield_infer.inputs import Observed, fingerprint, frames_of, manifest_of, observed_around
 from earthfield_infer.local import connect_encoder
 from earthfield_infer.windows import Encoded, encode_extent

@@ -26,6 +26,7 @@ def connect_encoder(catalog: Catalog, model: str, address: str | None = None) ->
     if address is not None:
         raise InvalidInput(f"encoder {address!r}: this version encodes in process only; leave --encoder out")
     import torch
+
     from earthfield_model.encoder import load_encoder, model_folder
 
     torch.set_num_threads(Settings().threads or os.cpu_count() or 1)

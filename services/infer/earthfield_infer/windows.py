@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from earthfield.codec import normalised
 from earthfield.cube import CubeReader
 from earthfield.frames import Frames, SourceFrames
@@ -13,7 +15,6 @@ from earthfield.grid import CHIP_PX, Window, windows_over
 from earthfield.ports import Encoder
 from earthfield.progress import Progress
 from earthfield.timeline import Period
-from numpy.typing import NDArray
 
 STRIDE_PX = 96
 """Windows stand this far apart on a lattice fixed to the zone, so a pixel's windows never depend on the area."""

@@ -121,10 +121,10 @@ def _log(run_id: str, steps: list[Step]) -> None:
     lines = runs().logs(run_id, steps)
     with st.expander(f"Log ({len(lines)} lines)"):
         if lines:
-            told_lines = (
-                f"{one.at:%H:%M:%S}  {one.level:7}  {f'{one.step}: ' if one.step else ''}{one.message}"
-                for one in lines
-            )
+            said = [f"{one.step}: {one.message}" if one.step else one.message for one in lines]
+            told_lines = [
+                f"{one.at:%H:%M:%S}  {one.level:7}  {text}" for one, text in zip(lines, said, strict=True)
+            ]
             st.code("\n".join(told_lines), language=None, height=min(60 + 24 * len(lines), 300))
         else:
             st.caption("Nothing was said yet.")
