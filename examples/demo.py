@@ -1,4 +1,4 @@
-"""The demo: a simulated landscape becomes a searchable map. `make demo` runs it; again, it does only what is missing."""
+"""The demo: a simulated landscape becomes a searchable map. A second `make demo` does only what is missing."""
 
 from __future__ import annotations
 

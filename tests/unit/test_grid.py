@@ -1,7 +1,10 @@
 """Chips, tiles and windows nest on one endless grid of a zone."""
 
+import json
+
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,9 +95,9 @@ def test_only_pixels_whose_centre_lies_inside_belong_to_an_area() -> None:
 
 
 def test_every_feature_of_a_geojson_counts() -> None:
-    box = '{"type":"Feature","properties":{},"geometry":{"type":"Polygon","coordinates":[[[%s,50],[%s,50],[%s,50.01],[%s,50]]]}}'
-    features = ",".join(box % (x, x + 0.01, x + 0.01, x) for x in (3.0, 3.5))
-    area = area_from_geojson('{"type":"FeatureCollection","features":[%s]}' % features)
+    shapes = [shapely.geometry.mapping(shapely.box(west, 50, west + 0.01, 50.01)) for west in (3.0, 3.5)]
+    features = [{"type": "Feature", "properties": {}, "geometry": shape} for shape in shapes]
+    area = area_from_geojson(json.dumps({"type": "FeatureCollection", "features": features}))
     assert area.geom.bounds[0] == 3.0
     assert area.geom.bounds[2] == 3.51
 
@@ -117,7 +120,7 @@ def test_an_unreadable_area_is_told(text: str) -> None:
 
 
 def test_an_absent_area_file_is_told() -> None:
-    with pytest.raises(NotFound, match="field.geojson"):
+    with pytest.raises(NotFound, match=r"field\.geojson"):
         area_from_text("no/such/field.geojson")
 
 
