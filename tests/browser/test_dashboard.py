@@ -110,6 +110,12 @@ def overlay_of(frame: FrameLocator) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))))
 
 
+def choose(page: Page, model: str) -> None:
+    if model != "starter":
+        page.get_by_role("combobox", name="Model").click()
+        page.get_by_role("option", name=model).click()
+
+
 def draw_box(page: Page, frame: FrameLocator) -> None:
     frame.locator(".leaflet-draw-draw-rectangle").click()
     box = page.locator("iframe").first.bounding_box()
@@ -136,9 +142,7 @@ def test_a_person_makes_a_map_and_asks_what_is_alike(
     draw_box(page, frame)
     expect(page.get_by_label("West")).not_to_have_value("", timeout=SHOW_MS)
     expect(page.get_by_text(re.compile(r"\d km²"))).to_be_visible(timeout=SHOW_MS)
-    if model != "starter":
-        page.get_by_role("combobox", name="Model").click()
-        page.get_by_role("option", name=model).click()
+    choose(page, model)
     keep(page, pictures, "2-area-chosen")
 
     page.get_by_role("button", name="Make the map").click()
@@ -190,16 +194,17 @@ def test_the_pages_can_be_used_on_a_phone(stack: Stack, browser: Browser, pictur
     assert seen.outside == [] and seen.errors == []
 
 
-def test_a_failed_run_says_why(stack: Stack, browser: Browser, pictures: Path) -> None:
+def test_a_failed_run_says_why(stack: Stack, browser: Browser, model: str, pictures: Path) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(stack.dashboard)
     map_in(page)
     page.get_by_role("button", name="Take all that the catalogue covers").click()
     expect(page.get_by_label("West")).not_to_have_value("", timeout=SHOW_MS)
+    choose(page, model)
     page.get_by_role("textbox", name="Period").fill("1999")
     page.get_by_role("textbox", name="Period").press("Enter")
     page.get_by_role("button", name="Make the map").click()
-    expect(page.get_by_text("The run failed.")).to_be_visible(timeout=RUN_MS)
+    expect(page.get_by_text(re.compile(r"The run failed\. .*1999"))).to_be_visible(timeout=RUN_MS)
     keep(page, pictures, "8-run-failed")
 
 

@@ -32,7 +32,9 @@ def test_the_marked_commands_run_one_after_another(run: Run, tmp_path: Path) -> 
         assert ".png" in said[name]
 
 
-@pytest.mark.parametrize("command", ["", "simulate", "map", "search", "cluster", "change", "ingest", "train", "embed"])
+@pytest.mark.parametrize(
+    "command", ["", "simulate", "map", "search", "cluster", "change", "ingest", "train", "embed"]
+)
 def test_help_tells_what_a_command_is_for(run: Run, command: str) -> None:
     told = run(*command.split(), "--help", env={"COLUMNS": "110", "PATH": "/usr/bin:/bin", "HOME": "/tmp"})
     assert told.code == 0, told.err

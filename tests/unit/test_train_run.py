@@ -129,3 +129,19 @@ def test_data_without_a_declared_source_is_told(data: Path, tmp_path: Path) -> N
     request = TrainRequest(root=tmp_path, name="m", preset="tiny", data=(data,), steps=1)
     with pytest.raises(NotFound, match="no cube"):
         train_model(request, sources={"palsar": SOURCES["sentinel-1-rtc"]})
+
+
+def test_a_run_starts_from_another_models_weights(whole: Path, data: Path, tmp_path: Path) -> None:
+    request = TrainRequest(
+        root=whole, name="further", preset="tiny", start="m", data=(data,), steps=1,
+        settings=(*SMALL, "optim.learning_rate=0.0"),
+    )  # fmt: skip
+    train_model(request, sources=SOURCES)
+    before, after = (load_encoder(Catalog(whole).model(name)).model for name in ("m", "further"))
+    assert after.config.name == "further"
+    assert after.config.sources == before.config.sources
+    assert all(torch.equal(one, after.state_dict()[name]) for name, one in before.state_dict().items())
+    with pytest.raises(Conflict, match="preset"):
+        train_model(request.model_copy(update={"name": "other", "preset": "starter"}), sources=SOURCES)
+    with pytest.raises(NotFound, match="nonesuch"):
+        train_model(request.model_copy(update={"name": "other", "start": "nonesuch"}), sources=SOURCES)

@@ -31,6 +31,9 @@ def train(
         list[Path] | None,
         typer.Option(help="A root whose cubes to train on; repeatable; --root when absent."),
     ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Start from the weights of this model of the same preset.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Override such as optim.learning_rate=1e-3; repeatable.")
@@ -55,6 +58,7 @@ def train(
         name=name or preset,
         preset=preset,
         data=tuple(data or ()),
+        start=start,
         steps=steps,
         settings=tuple(settings or ()),
         resume=resume,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from earthfield.sources import Source, known_sources
 from earthfield.storage import whole_file, write_json
 from earthfield_model.alphaearth import CONFIG_FILE, WEIGHTS_FILE, AlphaEarth
 from earthfield_model.config import model_config, widths_named
+from earthfield_model.encoder import model_folder
 from earthfield_train.card import card_of, metrics_of
 from earthfield_train.checkpoint import CHECKPOINT_FILE, model_of
 from earthfield_train.config import TrainConfig, train_config
@@ -37,6 +38,7 @@ class TrainRequest(Request):
     data: tuple[Path, ...] = Field(
         (), description="Roots whose cubes to train on; the root itself when empty."
     )
+    start: str | None = Field(None, description="Model whose weights to start from, instead of random ones.")
     steps: int | None = Field(None, ge=1, description="Optimiser steps; the preset's when absent.")
     settings: tuple[str, ...] = Field((), description="Overrides such as optim.learning_rate=1e-3.")
     resume: bool = Field(False, description="Go on from the last checkpoint.")
@@ -113,7 +115,12 @@ def train_model(
     plots = find_plots(request.roots, tuple(usable), config.data)
     store = PlotStore(tuple(usable), limit_gb=config.data.cache_gb)
     checkpoint = folder / CHECKPOINT_FILE
-    model = model_of(checkpoint) if request.resume else _new_model(request.name, config, usable, plots, store)
+    if request.resume:
+        model = model_of(checkpoint)
+    elif request.start:
+        model = _started_from(request)
+    else:
+        model = _new_model(request.name, config, usable, plots, store)
     _check_size(model, plots, config)
     trainer = Trainer(model, Sampler(plots, store, config.data, seed=config.seed), config)
     if request.resume:
@@ -138,6 +145,22 @@ def _new_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return AlphaEarth(model_config(name, measured, widths_named(config.preset)))
+
+
+def _started_from(request: TrainRequest) -> AlphaEarth:
+    """Gives another model under the new name; its stems keep the statistics that its weights know.
+
+    Raises:
+        NotFound: there is no such model.
+        Conflict: it is of another preset.
+    """
+    assert request.start is not None
+    before = AlphaEarth.from_pretrained(model_folder(request.start, Catalog(request.root)))
+    if before.config.widths != widths_named(request.config.preset):
+        raise Conflict(f"{request.start} is not of the preset {request.config.preset}: name its own --preset")
+    model = AlphaEarth(replace(before.config, name=request.name))
+    model.load_state_dict(before.state_dict())
+    return model
 
 
 def _check_place(folder: Path, request: TrainRequest) -> None:

@@ -114,7 +114,8 @@ def _reason(message: str) -> str:
     """Leaves out what Prefect puts before the sentence of our own error."""
     _, _, text = message.partition("exception: ")
     kind, colon, sentence = text.partition(": ")
-    return sentence if colon and kind.isidentifier() else message
+    reason = sentence if colon and kind.isidentifier() else message
+    return f"{reason[:1].upper()}{reason[1:]}"
 
 
 def _log(run_id: str, steps: list[Step]) -> None:

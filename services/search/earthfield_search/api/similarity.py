@@ -91,5 +91,5 @@ def similarity_map(
     """
     painter: Painter = request.app.state.painter
     heat = painter.heat(model, period, locate(catalog, model, *place, period).vector)
-    headers = {"X-Score-Low": f"{heat.low:.4f}", "X-Score-High": f"{heat.high:.4f}"}
+    headers = {"X-Score-Low": f"{heat.low:.6f}", "X-Score-High": f"{heat.high:.6f}"}
     return Response(heat.png, media_type="image/png", headers=headers)
