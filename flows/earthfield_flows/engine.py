@@ -46,8 +46,8 @@ def engine() -> Iterator[None]:
 def _environment(port: int) -> dict[str, str]:
     defaults = {
         "PREFECT_HOME": str(make_folder(Settings().state / "prefect")),
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-        "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "DO_NOT_TRACK": "1",

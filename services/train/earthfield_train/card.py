@@ -23,7 +23,8 @@ def metrics_of(
 ) -> dict[str, Any]:
     """Gives what is worth keeping of a run: losses at both ends, health, data, configuration."""
     names = sorted({name for row in rows for name in row if not name.startswith("health/")} - {"step"})
-    roots = sorted({plot.root for plot in plots})
+    # Folders' names only: a card travels with its model, and a path of one machine says nothing elsewhere.
+    places = sorted({plot.root.name for plot in plots})
     return {
         "model": model.config.name,
         "fingerprint": fingerprint_of(model),
@@ -33,7 +34,7 @@ def metrics_of(
         "first": _averages(rows[:_ENDS], names),
         "last": _averages(rows[-_ENDS:], names),
         "health": _health(rows),
-        "data": {str(root): _place_facts(root, plots) for root in roots},
+        "data": {place: _place_facts(place, plots) for place in places},
         "config": asdict(config),
     }
 
@@ -92,6 +93,6 @@ def _health(rows: Sequence[Row]) -> dict[str, float]:
     return {name[7:]: round(value, 6) for name, value in last.items() if name.startswith("health/")}
 
 
-def _place_facts(root: object, plots: Sequence[Plot]) -> dict[str, float]:
-    own = [plot.window.shape for plot in plots if plot.root == root]
+def _place_facts(place: str, plots: Sequence[Plot]) -> dict[str, float]:
+    own = [plot.window.shape for plot in plots if plot.root.name == place]
     return {"plots": len(own), "square_km": round(sum(h * w for h, w in own) * 1e-4, 3)}
