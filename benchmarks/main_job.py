@@ -20,7 +20,7 @@ from earthfield.schemas import EmbedRequest, IndexRequest, IngestRequest, checke
 from earthfield.simulate import Landscape, simulate
 from earthfield_infer.jobs import embed
 from earthfield_ingest.jobs import ingest
-from earthfield_search.jobs import index_fields
+from earthfield_search.jobs.index import index_fields
 
 
 def timed(stage: str, job: Callable[[], Any], table: Table, km2: float) -> None:

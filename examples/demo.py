@@ -67,7 +67,8 @@ def summary(simulated: Command, mapped: Command, answers: dict[str, Command]) ->
     """Gives the closing table."""
     num_vectors = sum(one["pixels"] for one in mapped.report["embed"]["fields"])
     num_scenes = sum(simulated.report["num_scenes"].values())
-    table = Table("what", "how much", "where", "s", title="Made from simulated satellite scenes")
+    table = Table("what", "how much", "s", title="Made from simulated satellite scenes")
+    table.add_column("where", overflow="fold")
     table.add_row("scenes (simulated)", f"{num_scenes}", str(LANDSCAPE), f"{simulated.seconds:.0f}")
     table.add_row(
         "embedding fields", f"{num_vectors:,} vectors", str(ROOT / "fields"), f"{mapped.seconds:.0f}"

@@ -31,7 +31,7 @@ from earthfield.timeline import Period
 from earthfield_infer.jobs import embed_tile
 from earthfield_infer.local import connect_encoder
 from earthfield_ingest.jobs import Plan, TileReport, ingest_tile, plan, summarise
-from earthfield_search.jobs import index_field
+from earthfield_search.jobs.index import index_field
 
 _PROGRESS: ContextVar[Progress] = ContextVar("progress", default=silent)
 

@@ -16,7 +16,7 @@ from earthfield.catalog import Catalog, FieldKey
 from earthfield.field import Field
 from earthfield.grid import PIXEL_M, Tile, Window, pixel_at
 from earthfield_search.api.app import create_app
-from earthfield_search.jobs import index_field
+from earthfield_search.jobs.index import index_field
 
 BASE = "/fields/smooth/20180101_20190101"
 

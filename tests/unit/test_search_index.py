@@ -13,7 +13,7 @@ from earthfield.field import Field
 from earthfield.ports import VectorIndex
 from earthfield.schemas import IndexRequest
 from earthfield_search.index import CellIndex, create_index, open_index
-from earthfield_search.jobs import index_field, index_fields
+from earthfield_search.jobs.index import index_field, index_fields
 from earthfield_search.rows import cells_of
 
 TO_ZONE = Transformer.from_crs(4326, 32631, always_xy=True)

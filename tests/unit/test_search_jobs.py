@@ -13,17 +13,10 @@ from earthfield.catalog import Catalog
 from earthfield.cli import app, exit_code_of
 from earthfield.errors import InvalidInput, NotFound
 from earthfield.schemas import IndexRequest
-from earthfield_search.jobs import (
-    ChangeQuestion,
-    ClusterQuestion,
-    SimilarQuestion,
-    cluster_fields,
-    detect_change,
-    find_similar,
-    index_fields,
-    similarity_map,
-    write_similar,
-)
+from earthfield_search.jobs.change import ChangeQuestion, detect_change
+from earthfield_search.jobs.cluster import ClusterQuestion, cluster_fields
+from earthfield_search.jobs.index import index_fields
+from earthfield_search.jobs.similar import SimilarQuestion, find_similar, similarity_map, write_similar
 from earthfield_search.places import distances_m, pick_apart, pixel_centre
 
 LON, LAT = pixel_centre(32631, WINDOW.y0 + 20, WINDOW.x0 + 45)

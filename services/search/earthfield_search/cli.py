@@ -16,7 +16,9 @@ from earthfield.terminal import JsonOption, ModelOption, RootOption, bars, root_
 
 if TYPE_CHECKING:
     from earthfield.catalog import Catalog
-    from earthfield_search.jobs import ChangeAnswer, ClusterAnswer, SimilarAnswer
+    from earthfield_search.jobs.change import ChangeAnswer
+    from earthfield_search.jobs.cluster import ClusterAnswer
+    from earthfield_search.jobs.similar import SimilarAnswer
 
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder for the files; ROOT/answers when absent.")
@@ -38,7 +40,7 @@ def index(
 ) -> None:
     """Put every field of a model into the vector index; what is there already is left alone."""
     from earthfield.schemas import IndexRequest, checked_request
-    from earthfield_search.jobs import index_fields
+    from earthfield_search.jobs.index import index_fields
 
     request = checked_request(IndexRequest, root=root_or_default(root), model=model, cell_px=cell_px)
     with bars() as progress:
@@ -69,7 +71,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """What looks like this place? A table, a GeoJSON of the best, and a map of every pixel's likeness."""
-    from earthfield_search.jobs import SimilarQuestion, find_similar, write_similar
+    from earthfield_search.jobs.similar import SimilarQuestion, find_similar, write_similar
 
     catalog = _catalog(root)
     question = SimilarQuestion(model, at[0], at[1], period, k, apart)
@@ -94,7 +96,7 @@ def cluster(
     as_json: JsonOption = False,
 ) -> None:
     """What belongs together? Every pixel in one of k classes, found without labels."""
-    from earthfield_search.jobs import ClusterQuestion, cluster_fields
+    from earthfield_search.jobs.cluster import ClusterQuestion, cluster_fields
 
     catalog = _catalog(root)
     question = ClusterQuestion(model, period or _newest(catalog, model), k, seed)
@@ -120,7 +122,7 @@ def change(
     as_json: JsonOption = False,
 ) -> None:
     """What has changed between two periods? Distances of every pixel, and the patches that stand out."""
-    from earthfield_search.jobs import ChangeQuestion, detect_change
+    from earthfield_search.jobs.change import ChangeQuestion, detect_change
 
     catalog = _catalog(root)
     if rule not in ("mad", "otsu"):

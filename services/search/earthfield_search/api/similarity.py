@@ -18,7 +18,7 @@ from earthfield_search.api.deps import (
     period_of,
 )
 from earthfield_search.api.pictures import Painter
-from earthfield_search.jobs import Hit, SimilarQuestion, find_similar
+from earthfield_search.jobs.similar import Hit, SimilarQuestion, find_similar
 from earthfield_search.places import locate
 
 router = APIRouter()
