@@ -91,7 +91,7 @@ def _show(report: dict[str, Any]) -> None:
         )  # fmt: skip
     fields = Table("tile", "period", "pixels", "frames", "", "folder", title="Fields")
     for one in report["embed"]["fields"]:
-        told = "written" if one["written"] else "was there"
+        told = one["absent"] or ("written" if one["written"] else "was there")
         frames = str(sum(one["frames"].values()))
         fields.add_row(one["tile"], one["period"], f"{one['pixels']:,}", frames, told, one["path"])
     console.print(scenes, fields)

@@ -111,7 +111,7 @@ def map_flow(request: dict[str, Any]) -> dict[str, Any]:
     for part in the_plan.tiles:
         embedded = embedded.merge(embed_one(wanted.embed(), part, encoder, progress))
     indexed = IndexReport()
-    for one in embedded.fields:
+    for one in embedded.present:
         key = FieldKey(one.model, Tile.parse(one.tile), Period.parse(one.period))
         indexed = indexed.merge(index_one(wanted.catalog_root, key))
     report = MapReport(ingested, embedded, indexed, time.monotonic() - started)

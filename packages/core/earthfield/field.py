@@ -25,6 +25,7 @@ from earthfield.errors import BrokenArtefact, NotFound
 from earthfield.fielditem import field_item
 from earthfield.grid import TILE_PX, Window
 from earthfield.storage import hash_of_file, make_folder, scratch_folder, whole_file, write_json, writing
+from earthfield.timeline import Period
 
 SCHEMA = "earthfield-field/1"
 QUALITY_NODATA = 65535
@@ -210,7 +211,7 @@ def fields_of(catalog: Catalog, model: str, period_id: str | None = None) -> lis
     if not keys:
         have = sorted({f"{key.model} {key.period}" for key in catalog.fields()})
         raise NotFound(
-            f"no field of model {model!r}{f' for {period_id}' if period_id else ''} under {catalog.root}; "
+            f"no field of model {model!r}{f' for {Period.from_id(period_id)}' if period_id else ''} under {catalog.root}; "
             f"there are: {', '.join(have) or 'none, run `earthfield map` first'}"
         )
     return [Field(catalog, key) for key in keys]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from earthfield.area import area_from_bbox, area_from_text
 from earthfield.catalog import Catalog, checked_name
-from earthfield.errors import InvalidInput
+from earthfield.errors import InvalidInput, NotFound
 from earthfield.timeline import Period, hull
 
 INPUT_SOURCES = ("sentinel-2-l2a", "sentinel-1-rtc", "landsat-c2-l2")
@@ -215,6 +215,8 @@ class FieldReport:
     """Windows encoded."""
     seconds: float = 0.0
     """Wall time."""
+    absent: str = ""
+    """Why there is no field: nothing was seen here in the support period. Empty where there is one."""
 
 
 @dataclass
@@ -225,6 +227,18 @@ class EmbedReport:
     """One entry per tile and period."""
     seconds: float = 0.0
     """Wall time."""
+
+    @property
+    def present(self) -> list[FieldReport]:
+        """The fields that exist.
+
+        Raises:
+            NotFound: no tile has one; the message is the first tile's reason.
+        """
+        found = [one for one in self.fields if not one.absent]
+        if self.fields and not found:
+            raise NotFound(self.fields[0].absent)
+        return found
 
     def merge(self, other: EmbedReport) -> EmbedReport:
         """Puts two reports together."""

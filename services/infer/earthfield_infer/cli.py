@@ -58,7 +58,7 @@ def embed(
     table = Table("tile", "period", "pixels", "frames", "written", "s", title=f"Fields of {model}")
     for one in report.fields:
         frames = " ".join(f"{name}:{count}" for name, count in one.frames.items())
-        told = "yes" if one.written else "was there"
+        told = one.absent or ("yes" if one.written else "was there")
         table.add_row(one.tile, one.period, f"{one.pixels:,}", frames, told, f"{one.seconds:.1f}")
     Console().print(table)
 

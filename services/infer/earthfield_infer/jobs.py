@@ -14,7 +14,7 @@ from odc.geo.geom import Geometry
 
 from earthfield.area import inside_mask, tile_windows
 from earthfield.catalog import Catalog, FieldKey
-from earthfield.codec import quantise
+from earthfield.codec import NODATA, quantise
 from earthfield.cube import CubeReader
 from earthfield.errors import NotFound
 from earthfield.field import QUALITY_NODATA, Field, FieldContent, write_field
@@ -41,6 +41,7 @@ def embed(request: EmbedRequest, *, progress: Progress = silent) -> EmbedReport:
     report = EmbedReport()
     for part in tiles_of(request):
         report = report.merge(embed_tile(request, part, encoder=encoder, progress=progress))
+    log.info("embedded %d fields in %.1f s", len(report.present), report.seconds)
     return report
 
 
@@ -73,6 +74,8 @@ def _ingested(catalog: Catalog, tile: Tile) -> TileWindow | None:
     hull = windows[0]
     for window in windows[1:]:
         hull = hull | window
+    # A cube's ledger counts pixels from the corner of its own tile.
+    hull = hull.shifted(tile.window.y0, tile.window.x0)
     return TileWindow(tile, hull, geobox_of(tile.epsg, hull).extent)
 
 
@@ -85,8 +88,11 @@ def embed_tile(
 ) -> EmbedReport:
     """Makes the fields of one tile; what is there already from the same inputs is left alone.
 
+    Where nothing was seen in a support period the report says so: in a large area other tiles may hold some.
+
     Raises:
-        NotFound: the tile holds nothing of a support period.
+        NotFound: there is no such model.
+        Unavailable: the disk is full.
     """
     catalog = request.catalog_root
     encoder = encoder or connect_encoder(catalog, request.model, request.encoder)
@@ -94,7 +100,13 @@ def embed_tile(
     started, reports = time.monotonic(), []
     for support in sorted({request.support_of(period) for period in request.valid_periods}):
         periods = [period for period in request.valid_periods if request.support_of(period) == support]
-        wanted = [_wanted(catalog, reader, encoder, part, support=support, period=one) for one in periods]
+        wanted = []
+        for period in periods:
+            try:
+                wanted.append(_wanted(catalog, reader, encoder, part, support=support, period=period))
+            except NotFound as error:
+                key = FieldKey(encoder.name, part.tile, period)
+                reports.append(_absent(key, str(catalog.field(key)), str(error)))
         reports += [_there(one) for one in wanted if one.is_there and not request.overwrite]
         missing = [one for one in wanted if request.overwrite or not one.is_there]
         for same in _by_area(missing):
@@ -166,20 +178,19 @@ def _make(
     reports = []
     for place, one in enumerate(wanted):
         vectors = np.where(one.mask[..., None], encoded.vectors[place], np.float32("nan"))
-        content = _content(encoder, one, vectors, encoded)
-        write_field(catalog, content)
-        reports.append(_report(one, content.manifest["pixels"], written=True, windows=encoded.num_windows))
+        num_pixels = int((~np.isnan(vectors[..., 0])).sum())
+        if not num_pixels:
+            words = f"no clear pixel of {one.support} under this area in tile {one.key.tile.id}"
+            reports.append(_absent(one.key, one.folder, f"{words}: ask for a longer period"))
+            continue
+        write_field(catalog, _content(encoder, one, vectors, encoded))
+        reports.append(_report(one, num_pixels, written=True, windows=encoded.num_windows))
     for report in reports:
         report.seconds = (time.monotonic() - started) / len(reports)
     return reports
 
 
 def _content(encoder: Encoder, one: _Wanted, vectors: NDArray[np.float32], encoded: Encoded) -> FieldContent:
-    num_pixels = int((~np.isnan(vectors[..., 0])).sum())
-    if num_pixels == 0:
-        raise NotFound(
-            f"no clear pixel of {one.support} under this area in tile {one.key.tile.id}: ask for a longer period"
-        )
     manifest = manifest_of(
         encoder, extent=one.extent, area_wkt=shapely.to_wkt(one.area.geom, rounding_precision=-1),
         support=one.support, period=one.key.period, inputs=one.inputs,
@@ -190,12 +201,16 @@ def _content(encoder: Encoder, one: _Wanted, vectors: NDArray[np.float32], encod
         for name, count in encoded.num_clear.items()
     }
     codes = np.ascontiguousarray(np.moveaxis(quantise(vectors), -1, 0))
-    manifest["pixels"] = num_pixels
+    manifest["pixels"] = int((codes[0] != NODATA).sum())
     return FieldContent(one.key, one.extent, codes, quality, pca_rgb(vectors), manifest)
 
 
 def _there(one: _Wanted) -> FieldReport:
     return _report(one, one.num_pixels, written=False, windows=0)
+
+
+def _absent(key: FieldKey, folder: str, why: str) -> FieldReport:
+    return FieldReport(key.model, key.tile.id, str(key.period), folder, 0, written=False, absent=why)
 
 
 def _report(one: _Wanted, pixels: int, *, written: bool, windows: int) -> FieldReport:
