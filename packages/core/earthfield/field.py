@@ -210,8 +210,9 @@ def fields_of(catalog: Catalog, model: str, period_id: str | None = None) -> lis
     keys = [key for key in catalog.fields(model) if period_id is None or key.period.id == period_id]
     if not keys:
         have = sorted({f"{key.model} {key.period}" for key in catalog.fields()})
+        when = f" for {Period.from_id(period_id)}" if period_id else ""
         raise NotFound(
-            f"no field of model {model!r}{f' for {Period.from_id(period_id)}' if period_id else ''} under {catalog.root}; "
+            f"no field of model {model!r}{when} under {catalog.root}; "
             f"there are: {', '.join(have) or 'none, run `earthfield map` first'}"
         )
     return [Field(catalog, key) for key in keys]
