@@ -12,7 +12,7 @@ from rich.table import Table
 from earthfield.terminal import JsonOption, ModelOption, RootOption, bars, root_or_default, show_json
 
 if TYPE_CHECKING:
-    from earthfield_train.evaluation.jobs import EvaluateReport, SplitReport
+    from earthfield_train.evaluation.report import EvaluateReport, SplitReport
 
 _TITLES = {
     "parcels": "Balanced accuracy ± s.e.m., whole parcels held out",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +20,11 @@ from earthfield.storage import write_json
 from earthfield.timeline import Period
 from earthfield_analysis.fewshot import Features, Sites, blocks, compare, draws, usable_classes
 from earthfield_train.evaluation.composites import composites_at, sampled
+from earthfield_train.evaluation.report import EvaluateReport, Split, SplitReport
 from earthfield_train.evaluation.sites import LabelledArea, read_labels
 
 log = logging.getLogger(__name__)
 
-Split = Literal["parcels", "blocks"]
 _MOST_SITES = 60_000
 
 
@@ -42,56 +41,6 @@ class EvaluateRequest(Request):
     block_px: int = Described(8, ge=2, le=1024, description="Side of a block in the split by blocks.")
     buffer_px: int = Described(2, ge=0, le=64, description="Pixels between training groups and test pixels.")
     seed: int = Described(0, description="Of the draws.")
-
-
-@dataclass
-class SplitReport:
-    """Scores under one way of splitting."""
-
-    split: Split
-    """`parcels`: whole connected areas of a label are held out; `blocks`: squares are."""
-    classes: list[int]
-    """Classes that were scored."""
-    left_out: dict[str, str]
-    """Classes that the split has too few pixels or groups of, with the reason."""
-    scores: dict[str, dict[str, dict[str, float]]]
-    """Description -> probe -> mean and sem of balanced accuracy over draws."""
-    test_px: float
-    """Mean number of test pixels in a draw."""
-    chance: float
-    """Balanced accuracy of guessing."""
-
-
-@dataclass
-class EvaluateReport:
-    """What an evaluation found."""
-
-    model: str
-    """The model."""
-    period: str
-    """The valid period."""
-    labels: str
-    """The label raster."""
-    shots: int
-    """Labels per class."""
-    draws: int
-    """How many draws."""
-    pixels: dict[str, int]
-    """Pixels used, by class."""
-    dropped_px: int
-    """Labelled pixels left out because the field or a composite has no data there, or to keep to the limit."""
-    features: dict[str, int]
-    """Numbers per pixel of each description."""
-    splits: list[SplitReport] = field(default_factory=list)
-    """One entry per way of splitting, the strictest first."""
-    impossible: dict[str, str] = field(default_factory=dict)
-    """Ways of splitting that the labels do not allow, with the reason."""
-    report: str = ""
-    """Address of this report as JSON."""
-    picture: str = ""
-    """Address of the bar chart."""
-    seconds: float = 0.0
-    """Wall time."""
 
 
 def evaluate_fields(request: EvaluateRequest, *, progress: Progress = silent) -> EvaluateReport:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from earthfield.storage import whole_file
-
-if TYPE_CHECKING:
-    from earthfield_train.evaluation.jobs import EvaluateReport
+from earthfield_train.evaluation.report import EvaluateReport
 
 _COLOURS = {"knn": "#0072B2", "linear": "#E69F00"}
 _NAMES = {"knn": "kNN, k = 3", "linear": "logistic regression"}
