@@ -69,14 +69,15 @@ def summary(simulated: Command, mapped: Command, answers: dict[str, Command]) ->
     num_scenes = sum(simulated.report["num_scenes"].values())
     table = Table("what", "how much", "s", title="Made from simulated satellite scenes")
     table.add_column("where", overflow="fold")
-    table.add_row("scenes (simulated)", f"{num_scenes}", str(LANDSCAPE), f"{simulated.seconds:.0f}")
+    table.add_row("scenes (simulated)", f"{num_scenes}", f"{simulated.seconds:.0f}", str(LANDSCAPE))
     table.add_row(
-        "embedding fields", f"{num_vectors:,} vectors", str(ROOT / "fields"), f"{mapped.seconds:.0f}"
+        "embedding fields", f"{num_vectors:,} vectors", f"{mapped.seconds:.0f}", str(ROOT / "fields")
     )
-    table.add_row("vector index", f"{mapped.report['index']['cells']:,} cells", str(ROOT / "index"), "")
+    table.add_row("vector index", f"{mapped.report['index']['cells']:,} cells", "", str(ROOT / "index"))
     for name, answer in answers.items():
-        files = [str(Path(path)) for path in answer.report["files"]]
-        table.add_row(name, f"{len(files)} files", "\n".join(files), f"{answer.seconds:.0f}")
+        files = [Path(path) for path in answer.report["files"]]
+        where = "\n".join([f"{files[0].parent}/", *(f"  {file.name}" for file in files)])
+        table.add_row(name, f"{len(files)} files", f"{answer.seconds:.0f}", where)
     return table
 
 
