@@ -113,3 +113,17 @@ def test_a_torn_raster_is_told(tmp_path: Path) -> None:
     (write_field(catalog, content()) / "embedding.tif").write_bytes(b"II*\0torn")
     with pytest.raises(BrokenArtefact, match="--overwrite"):
         Field(catalog, KEY).codes()
+
+
+def test_pixels_outside_the_area_stay_without_data_however_small_gdals_cache(tmp_path: Path) -> None:
+    # With a full cache GDAL flushes bands of a part-written block one by one and fills the rest with zeros.
+    with rasterio.Env(GDAL_CACHEMAX=300_000):
+        folder = write_field(Catalog(tmp_path), content())
+    for level in (None, 0, 1):
+        options = {} if level is None else {"overview_level": level}
+        with rasterio.open(folder / "embedding.tif", **options) as data:
+            codes = data.read()
+        assert not ((codes == 0).all(axis=0)).any()
+        assert ((codes == NODATA).any(axis=0) == (codes == NODATA).all(axis=0)).all()
+    with rasterio.open(folder / "quality.tif") as data:
+        assert set(np.unique(data.read())) == {7, 65535}

@@ -159,7 +159,8 @@ def _write_embedding(path: Path, content: FieldContent) -> None:
         for level in range(_OVERVIEWS + 1):
             profile = _profile(content, shrink=2**level, count=DIM, dtype="int8", nodata=NODATA)
             with rasterio.open(scratch / name, "w", **profile) as data:
-                data.write(codes, window=_view(region, shrink=2**level))
+                blocks, view = _on_blocks(codes, region, shrink=2**level, nodata=NODATA)
+                data.write(blocks, window=view)
                 data.descriptions = BANDS
             if level < _OVERVIEWS:
                 codes, name = halved(codes), f"{name}.ovr"
@@ -183,9 +184,27 @@ def _aligned(content: FieldContent) -> tuple[NDArray[np.int8], Window]:
     return codes, region
 
 
-def _view(window: Window, *, shrink: int = 1) -> RasterWindow:
-    rows, cols = window.shape
-    return RasterWindow(window.x0 // shrink, window.y0 // shrink, cols // shrink, rows // shrink)
+def _on_blocks(
+    layers: NDArray[Any], region: Window, *, shrink: int = 1, nodata: int
+) -> tuple[NDArray[Any], RasterWindow]:
+    """Pads layers of a region with no data to whole blocks of the file.
+
+    Part of a block must never be written: when its cache runs full, GDAL fills the rest with zeros.
+    """
+    y, x = region.y0 // shrink, region.x0 // shrink
+    rows, cols = layers.shape[1:]
+    top, left = y // _BLOCK_PX * _BLOCK_PX, x // _BLOCK_PX * _BLOCK_PX
+    height, width = (
+        -(-(y + rows - top) // _BLOCK_PX) * _BLOCK_PX,
+        -(-(x + cols - left) // _BLOCK_PX) * _BLOCK_PX,
+    )
+    blocks = np.full((len(layers), height, width), nodata, layers.dtype)
+    blocks[:, y - top : y - top + rows, x - left : x - left + cols] = layers
+    return blocks, RasterWindow(left, top, width, height)
+
+
+def _view(window: Window) -> RasterWindow:
+    return RasterWindow(window.x0, window.y0, window.shape[1], window.shape[0])
 
 
 def _write_quality(path: Path, content: FieldContent) -> None:
@@ -193,7 +212,9 @@ def _write_quality(path: Path, content: FieldContent) -> None:
     profile = _profile(content, shrink=1, count=len(layers), dtype="uint16", nodata=QUALITY_NODATA)
     with scratch_folder(path.parent) as scratch:
         with rasterio.open(scratch / "plain.tif", "w", **profile) as data:
-            data.write(layers, window=_view(content.key.tile.local(content.window)))
+            region = content.key.tile.local(content.window)
+            blocks, view = _on_blocks(layers, region, nodata=QUALITY_NODATA)
+            data.write(blocks, window=view)
             data.descriptions = tuple(content.quality)
         copy_raster(
             scratch / "plain.tif", path, driver="COG", compress="ZSTD", predictor="2", blocksize=_BLOCK_PX,
