@@ -97,6 +97,7 @@ def map_flow(request: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidInput: the request is wrong.
         NotFound: nothing in the area or period.
+        BrokenArtefact: an item cannot be read, and the request does not say to skip such.
         Unavailable: a peer or the disk failed, also after retries.
     """
     started, progress = time.monotonic(), _PROGRESS.get()
@@ -107,6 +108,7 @@ def map_flow(request: dict[str, Any]) -> dict[str, Any]:
     running = [ingest_one.submit(the_plan, part, progress) for part in the_plan.tiles]
     tiles = [one.result() for one in running]
     ingested = summarise(the_plan, tiles, seconds=time.monotonic() - started)
+    ingested.check_complete()
     embedded = EmbedReport()
     for part in the_plan.tiles:
         embedded = embedded.merge(embed_one(wanted.embed(), part, encoder, progress))

@@ -25,14 +25,16 @@ from earthfield.errors import BrokenArtefact, Unavailable
 from earthfield.grid import Window
 from earthfield.sources import source_named
 from earthfield_ingest.dialect import Declared
-from earthfield_ingest.read import GDAL_OPTIONS, Grid, SceneReader, nesting, read_asset
+from earthfield_ingest.fetch import GDAL_OPTIONS, Fetcher
+from earthfield_ingest.readers.grid import Grid
+from earthfield_ingest.readers.raster import RasterReader, nesting, read_asset
 from earthfield_ingest.scene import Scene
 
 NEAREST, BILINEAR = Resampling.nearest, Resampling.bilinear
 
 
 def at(window: Window) -> Grid:
-    return Grid(EPSG, window)
+    return Grid.over(EPSG, window)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,7 +51,7 @@ def test_a_nested_file_gives_each_pixel_its_own_value(
     if not path.exists():
         write_tif(path, data, PLACE, nodata=0, factor=factor)
     window = Window(PLACE.y0 + y, PLACE.y0 + y + rows, PLACE.x0 + x, PLACE.x0 + x + cols)
-    raster = read_asset(str(path), at(window), resampling=BILINEAR)
+    raster = read_asset(str(path), at(window), fetcher=Fetcher(), resampling=BILINEAR)
     for row, col in np.ndindex(rows, cols):
         file_row, file_col = (y + row) // factor, (x + col) // factor
         inside = 0 <= file_row < side and 0 <= file_col < side
@@ -59,13 +61,15 @@ def test_a_nested_file_gives_each_pixel_its_own_value(
 
 
 def test_only_exact_grids_nest() -> None:
-    assert nesting(Affine(10, 0, 500_000, 0, -10, 5_600_000)) == 1
-    assert nesting(Affine(20, 0, 500_010, 0, -20, 5_600_000)) == 2
-    assert nesting(Affine(30, 0, 353_685, 0, -30, 5_374_215)) is None  # Landsat stands half a pixel off
-    assert nesting(Affine(10, 0, 500_003, 0, -10, 5_600_000)) is None
-    assert nesting(Affine(10, 0, 500_000, 0, 10, 5_600_000)) is None
-    assert nesting(Affine(5, 0, 500_000, 0, -5, 5_600_000)) is None
-    assert nesting(Affine(10, 1, 500_000, 1, -10, 5_600_000)) is None
+    assert nesting(Affine(10, 0, 500_000, 0, -10, 5_600_000), at(PLACE)) == 1
+    assert nesting(Affine(20, 0, 500_010, 0, -20, 5_600_000), at(PLACE)) == 2
+    assert (
+        nesting(Affine(30, 0, 353_685, 0, -30, 5_374_215), at(PLACE)) is None
+    )  # Landsat stands half a pixel off
+    assert nesting(Affine(10, 0, 500_003, 0, -10, 5_600_000), at(PLACE)) is None
+    assert nesting(Affine(10, 0, 500_000, 0, 10, 5_600_000), at(PLACE)) is None
+    assert nesting(Affine(5, 0, 500_000, 0, -5, 5_600_000), at(PLACE)) is None
+    assert nesting(Affine(10, 1, 500_000, 1, -10, 5_600_000), at(PLACE)) is None
 
 
 def test_a_30_m_grid_off_by_half_a_pixel_is_interpolated_between_its_own_values(tmp_path: Path) -> None:
@@ -76,10 +80,10 @@ def test_a_30_m_grid_off_by_half_a_pixel_is_interpolated_between_its_own_values(
     with rasterio.open(path, "r+") as file:
         file.transform = file.transform @ Affine.translation(0.5, 0.5)
     inner = Window(PLACE.y0 + 6, PLACE.y0 + 30, PLACE.x0 + 6, PLACE.x0 + 30)
-    smooth = read_asset(str(path), at(inner), resampling=BILINEAR)
+    smooth = read_asset(str(path), at(inner), fetcher=Fetcher(), resampling=BILINEAR)
     assert smooth.measured.all()
     assert data.min() <= smooth.values.min() <= smooth.values.max() <= data.max()
-    nearest = read_asset(str(path), at(inner), resampling=NEAREST)
+    nearest = read_asset(str(path), at(inner), fetcher=Fetcher(), resampling=NEAREST)
     assert set(np.unique(nearest.values)) <= set(data.ravel().astype(float))
     assert len(np.unique(smooth.values)) > len(np.unique(nearest.values))
 
@@ -90,9 +94,11 @@ def test_nodata_does_not_bleed_into_interpolated_neighbours(tmp_path: Path) -> N
     path = tmp_path / "a.tif"
     write_tif(path, data, PLACE, nodata=None, factor=1, crs=32632)
     box = Window(PLACE.y0, PLACE.y0 + 20, PLACE.x0, PLACE.x0 + 20)
-    raster = read_asset(str(path), Grid(32632, box.shifted(0, 0)), resampling=BILINEAR)
+    raster = read_asset(
+        str(path), Grid.over(32632, box.shifted(0, 0)), fetcher=Fetcher(), resampling=BILINEAR
+    )
     assert (raster.measured == (data != 0)).all()
-    moved = read_asset(str(path), Grid(32631, _in_zone_31(box)), resampling=BILINEAR)
+    moved = read_asset(str(path), Grid.over(32631, _in_zone_31(box)), fetcher=Fetcher(), resampling=BILINEAR)
     assert moved.measured.any()
     assert np.allclose(moved.values[moved.measured], 1000, rtol=1e-9)
 
@@ -115,12 +121,12 @@ def test_a_file_that_tells_no_place_takes_the_item_s(tmp_path: Path) -> None:
         file.write(np.arange(1, 65, dtype=np.uint8).reshape(8, 8), 1)
     corner = (10.0, 0.0, PLACE.x0 * 10.0, 0.0, -10.0, -PLACE.y0 * 10.0)
     told = Declared(crs="EPSG:32631", transform=corner, shape=(32, 32))  # the file is a quarter as fine
-    raster = read_asset(str(path), at(PLACE), resampling=NEAREST, told=told)
+    raster = read_asset(str(path), at(PLACE), fetcher=Fetcher(), resampling=NEAREST, told=told)
     assert raster.measured.all()
     assert (raster.values == np.arange(1, 65).reshape(8, 8).repeat(4, 0).repeat(4, 1)).all()
     for less in (Declared(), Declared(crs="EPSG:32631"), Declared(transform=corner)):
         with pytest.raises(BrokenArtefact, match="no coordinate system"):
-            read_asset(str(path), at(PLACE), resampling=NEAREST, told=less)
+            read_asset(str(path), at(PLACE), fetcher=Fetcher(), resampling=NEAREST, told=less)
 
 
 def test_unreadable_files_are_named_with_item_asset_and_what_to_do(tmp_path: Path) -> None:
@@ -141,7 +147,7 @@ def test_unreadable_files_are_named_with_item_asset_and_what_to_do(tmp_path: Pat
             {"B04": {"href": str(path)}},
         )
         with pytest.raises(BrokenArtefact) as caught:
-            SceneReader(source, at(PLACE)).bands(scene)
+            RasterReader(source, at(PLACE), Fetcher()).bands(scene)
         for word in ("S2_X", "B04", str(path), "--skip-unreadable"):
             assert word in str(caught.value)
 
@@ -153,7 +159,7 @@ def test_absent_bands_are_nodata(tmp_path: Path) -> None:
     scene = Scene(
         "a", source.name, datetime(2020, 1, 1, tzinfo=UTC), shapely.Point(), {}, {"B05": {"href": str(path)}}
     )
-    values, measured = SceneReader(source, at(PLACE)).bands(scene)
+    values, measured = RasterReader(source, at(PLACE), Fetcher()).bands(scene)
     assert measured.all()
     assert (values[3] == 700).all()
     assert (np.delete(values, 3, axis=0) == source.nodata).all()
@@ -195,7 +201,7 @@ class _Moody(SimpleHTTPRequestHandler):
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
-    monkeypatch.setattr("earthfield_ingest.read.GDAL_OPTIONS", {**GDAL_OPTIONS, "GDAL_HTTP_MAX_RETRY": "0"})
+    monkeypatch.setattr("earthfield_ingest.fetch.GDAL_OPTIONS", {**GDAL_OPTIONS, "GDAL_HTTP_MAX_RETRY": "0"})
     write_tif(tmp_path / "a.tif", np.full((32, 32), 7, np.uint16), PLACE, nodata=0)
     (tmp_path / "text.tif").write_text("this is no picture")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Moody, directory=str(tmp_path)))
@@ -207,19 +213,19 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_server_that_stumbles_is_asked_again(served: str) -> None:
     _Moody.failures = 3
-    raster = read_asset(f"{served}/a.tif", at(PLACE), resampling=NEAREST)
+    raster = read_asset(f"{served}/a.tif", at(PLACE), fetcher=Fetcher(), resampling=NEAREST)
     assert (raster.values == 7).all()
 
 
 def test_trouble_of_the_network_can_be_tried_again_and_a_missing_file_cannot(served: str) -> None:
     _Moody.failures = 1000
     with pytest.raises(Unavailable, match="try again later"):
-        read_asset(f"{served}/a.tif", at(PLACE), resampling=NEAREST)
+        read_asset(f"{served}/a.tif", at(PLACE), fetcher=Fetcher(), resampling=NEAREST)
     with pytest.raises(Unavailable):
-        read_asset("http://127.0.0.1:9/a.tif", at(PLACE), resampling=NEAREST)
+        read_asset("http://127.0.0.1:9/a.tif", at(PLACE), fetcher=Fetcher(), resampling=NEAREST)
     _Moody.status = 404
     with pytest.raises(BrokenArtefact, match="cannot be read"):
-        read_asset(f"{served}/a.tif", at(PLACE), resampling=NEAREST)
+        read_asset(f"{served}/a.tif", at(PLACE), fetcher=Fetcher(), resampling=NEAREST)
     _Moody.failures = 0
     with pytest.raises(BrokenArtefact):
-        read_asset(f"{served}/text.tif", at(PLACE), resampling=NEAREST)
+        read_asset(f"{served}/text.tif", at(PLACE), fetcher=Fetcher(), resampling=NEAREST)

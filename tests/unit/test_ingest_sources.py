@@ -160,17 +160,17 @@ def test_kelvin_equals_the_hand_computed_value() -> None:
 
 
 def test_scene_classes_show_the_surface_or_hide_it() -> None:
-    assert S2.quality is not None
-    clear = S2.quality.is_clear(np.arange(12, dtype=np.uint8))
+    assert S2.quality
+    clear = S2.quality[0].is_clear(np.arange(12, dtype=np.uint8))
     assert list(np.flatnonzero(clear)) == [2, 4, 5, 6, 7, 11]
     assert not in_classes(np.array([250.0]), (1,)).any()
 
 
 @given(st.integers(0, 65535))
 def test_qa_pixel_is_clear_where_no_cloudy_bit_is_set(flags: int) -> None:
-    assert L8.quality is not None
+    assert L8.quality
     expected = not any(flags >> bit & 1 for bit in CLOUDY_BITS)
-    assert bool(L8.quality.is_clear(np.array([flags], np.uint16))[0]) == expected
+    assert bool(L8.quality[0].is_clear(np.array([flags], np.uint16))[0]) == expected
     assert bool(without_bits(np.array([float(flags)]), CLOUDY_BITS)[0]) == expected
 
 
@@ -178,5 +178,5 @@ def test_qa_pixel_is_clear_where_no_cloudy_bit_is_set(flags: int) -> None:
     ("flags", "clear"), [(1, False), (21824, True), (21952, True), (22280, False), (5440, True)]
 )
 def test_common_qa_pixel_values_of_landsat_8(flags: int, clear: bool) -> None:
-    assert L8.quality is not None
-    assert bool(L8.quality.is_clear(np.array([flags], np.uint16))[0]) == clear
+    assert L8.quality
+    assert bool(L8.quality[0].is_clear(np.array([flags], np.uint16))[0]) == clear

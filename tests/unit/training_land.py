@@ -160,6 +160,11 @@ def write_cube(
             ("step", (since - epoch) // 86_400_000_000 // 5),
         ):
             group.create_array(array, shape=(t,), dtype="int64", chunks=(1024,))[:] = content
-        items = group.create_array("items", shape=(t,), dtype=str, chunks=(1024,))
-        items[:] = np.array([json.dumps([f"{name}-{k}"]) for k in range(t)], dtype=object)
+        for array, texts in (
+            ("items", [json.dumps([f"{name}-{k}"]) for k in range(t)]),
+            ("about", ["{}"] * t),
+        ):
+            group.create_array(array, shape=(t,), dtype=str, chunks=(1024,))[:] = np.array(
+                texts, dtype=object
+            )
     session.commit("made up")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from earthfield.frames import Frames, SourceFrames
 from earthfield.grid import CHIP_PX, TILE_PX, Tile, Window, tiles_over
 from earthfield.timeline import EPOCH, Period
 
-SCHEMA = "earthfield-cube/1"
+SCHEMA = "earthfield-cube/2"
 STEPS_PER_CHUNK = 8
 """Steps in one chunk of `values`: a chip for a run of steps is read in one piece."""
 
@@ -32,9 +32,11 @@ CUBE_DIMS: Mapping[str, tuple[str, ...]] = {
     "step": ("step",),
     "acquired": ("step",),
     "items": ("step",),
+    "about": ("step",),
 }
 """Arrays of a source's group and their dimensions. `acquired` is in microseconds since 1970-01-01 UTC, `items` a
-JSON list of STAC ids; slots stand in the order in which steps arrived, so readers sort by `step`."""
+JSON list of STAC ids, `about` a JSON object of how the clearest one was taken; slots stand in the order in which
+steps arrived, so readers sort by `step`."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,25 @@ class Observation:
     """STAC ids that it was made from, clearest first."""
     slot: int
     """Its place along the arrays' step axis."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the clearest item tells of how it was taken: orbit, angles, platform."""
 
 
-def chunking(num_bands: int) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Gives (chunks, shards) of `values` and `valid`: chunks of a chip, one shard for a run of steps of a tile."""
+def chunking(
+    num_bands: int, shape: tuple[int, int] = (TILE_PX, TILE_PX)
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]:
+    """Gives (chunks, shards) of `values` and `valid`: chunks of a chip, one shard for a run of steps of a tile.
+
+    Args:
+        num_bands: bands of `values`.
+        shape: rows and columns; a grid smaller than a chip is one chunk without shards.
+    """
     run = STEPS_PER_CHUNK
+    if shape[0] % CHIP_PX or shape[1] % CHIP_PX:
+        return {"values": ((run, num_bands, *shape), None), "valid": ((run, *shape), None)}
     return {
-        "values": ((run, num_bands, CHIP_PX, CHIP_PX), (run, num_bands, TILE_PX, TILE_PX)),
-        "valid": ((run, CHIP_PX, CHIP_PX), (run, TILE_PX, TILE_PX)),
+        "values": ((run, num_bands, CHIP_PX, CHIP_PX), (run, num_bands, *shape)),
+        "valid": ((run, CHIP_PX, CHIP_PX), (run, *shape)),
     }
 
 
@@ -115,12 +128,14 @@ class Cube:
 
     def observations(self, source: str, period: Period | None = None) -> list[Observation]:
         """Lists the stored steps, by step; with a period only those acquired inside it."""
-        steps, acquired, items = (
-            np.asarray(self._array(source, name)[:]) for name in ("step", "acquired", "items")
+        columns = (
+            np.asarray(self._array(source, name)[:]) for name in ("step", "acquired", "items", "about")
         )
         found = [
-            Observation(int(step), _instant(int(when)), tuple(json.loads(str(ids))), slot)
-            for slot, (step, when, ids) in enumerate(zip(steps, acquired, items, strict=True))
+            Observation(
+                int(step), _instant(int(when)), tuple(json.loads(str(ids))), slot, json.loads(str(about))
+            )
+            for slot, (step, when, ids, about) in enumerate(zip(*columns, strict=True))
         ]
         inside = (one for one in found if period is None or one.acquired in period)
         return sorted(inside, key=lambda one: one.step)

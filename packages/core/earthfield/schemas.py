@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from earthfield.area import area_from_bbox, area_from_text
 from earthfield.catalog import Catalog, checked_name
-from earthfield.errors import InvalidInput, NotFound
+from earthfield.errors import BrokenArtefact, InvalidInput, NotFound, Unavailable
 from earthfield.timeline import Period, hull
 
 INPUT_SOURCES = ("sentinel-2-l2a", "sentinel-1-rtc", "landsat-c2-l2")
@@ -86,7 +85,16 @@ class IngestRequest(AreaRequest):
     )
     sources: tuple[str, ...] = Field(INPUT_SOURCES, min_length=1, description="Sources to read.")
     skip_unreadable: bool = Field(
-        False, description="Leave unreadable items out, counted, instead of stopping."
+        False, description="Make a 5-day step without its unreadable items instead of leaving it for later."
+    )
+    allow: tuple[str, ...] = Field(
+        (), description="Folders and hosts that items may lead to beyond the catalogue's own."
+    )
+    dask: str | None = Field(
+        None, description="Address of a Dask scheduler; `local` for one of our own, `none` for this process."
+    )
+    coregister: bool = Field(
+        False, description="Shift each acquisition onto the tile's reference by what phase correlation finds."
     )
 
 
@@ -152,26 +160,18 @@ class SourceReport:
     """Items left out, by reason."""
     read: int = 0
     """Items whose pixels were read in this run; the others were there already."""
+    waiting: int = 0
+    """Items of steps that this run could not make, because one of them could not be read."""
     steps: int = 0
     """5-day steps that the cube holds for the period."""
     clear_share: float = 0.0
     """Mean share of the area's pixels that these steps show, 0..1."""
+    clear_by_step: dict[str, float] = field(default_factory=dict)
+    """By first day of the step: share of the area's pixels that it shows, 0..1."""
     bytes_read: int = 0
     """Decoded bytes read in this run."""
-
-    def merge(self, other: SourceReport) -> SourceReport:
-        """Adds up what two tiles report; an item that touches both tiles counts in each."""
-        steps = self.steps + other.steps
-        share = (self.clear_share * self.steps + other.clear_share * other.steps) / steps if steps else 0.0
-        return SourceReport(
-            self.found + other.found,
-            self.used + other.used,
-            merged_counts(self.dropped, other.dropped),
-            self.read + other.read,
-            steps,
-            share,
-            self.bytes_read + other.bytes_read,
-        )
+    seconds: float = 0.0
+    """Time spent in reading and writing, over all tiles."""
 
 
 @dataclass
@@ -184,8 +184,24 @@ class IngestReport:
     """By tile and source."""
     unreadable: list[str] = field(default_factory=list)
     """Items left out because an asset could not be read, each with the reason."""
+    unanswered: list[str] = field(default_factory=list)
+    """Items for which the network failed, each with the reason; another run tries them again."""
     seconds: float = 0.0
     """Wall time."""
+
+    def check_complete(self) -> None:
+        """Makes sure that no item waits for another run.
+
+        Raises:
+            BrokenArtefact: some steps were left out because an item cannot be read.
+            Unavailable: some were left out because the network failed.
+        """
+        waiting = sum(one.waiting for one in self.sources.values())
+        if not waiting:
+            return
+        told = [*self.unanswered, *self.unreadable]
+        text = f"{waiting} items wait because {len(told)} could not be read, first: {told[0]}"
+        raise Unavailable(text) if self.unanswered else BrokenArtefact(text)
 
     @property
     def items_read(self) -> int:
@@ -283,11 +299,6 @@ class MapReport:
     """Fields to cells."""
     seconds: float = 0.0
     """Wall time of the job."""
-
-
-def merged_counts(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """Adds up two counts by name, sorted by name."""
-    return {key: one.get(key, 0) + other.get(key, 0) for key in sorted({*one, *other})}
 
 
 def as_json(report: Any) -> dict[str, Any]:

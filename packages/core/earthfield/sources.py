@@ -6,6 +6,7 @@ the service that ingests adds to the same object how its STAC items are read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,13 +14,39 @@ from importlib.metadata import entry_points
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 
 from earthfield.errors import NotFound
+from earthfield.grid import PIXEL_M, Tile, Window
 
 Role = Literal["input", "target"]
 Transform = Literal["log_reflectance", "linear"]
-Loss = Literal["l1"]
+Loss = Literal["l1", "cross_entropy"]
+Cadence = Literal["instant", "interval", "static"]
+Layout = Literal["raster", "series", "footprints"]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """An endless grid of square pixels on which a source keeps what it measured."""
+
+    crs: str
+    """Coordinate system, as `EPSG:4326` or a PROJ text."""
+    pixel: float
+    """Side of a pixel in the units of the CRS."""
+    origin: tuple[float, float] = (0.0, 0.0)
+    """x and y of a corner of some pixel."""
+
+    def geobox(self, tile: Tile) -> GeoBox:
+        """Gives the smallest part of the grid that covers a tile, north up."""
+        box = tile.geobox.extent.to_crs(self.crs, resolution=PIXEL_M * 64).boundingbox
+        (x, y), side = self.origin, self.pixel
+        left, right = math.floor((box.left - x) / side), math.ceil((box.right - x) / side)
+        bottom, top = math.floor((box.bottom - y) / side), math.ceil((box.top - y) / side)
+        transform = Affine(side, 0.0, x + left * side, 0.0, -side, y + top * side)
+        return GeoBox((top - bottom, right - left), transform, self.crs)
 
 
 @dataclass(frozen=True)
@@ -40,6 +67,10 @@ class Band:
     """Unit of the physical value: `1` for reflectance, `K`, `dB`."""
     transform: Transform = "log_reflectance"
     """What a stem applies to the physical value before it standardises."""
+    index: int = 1
+    """Which band of a raster asset it is, from 1."""
+    variables: tuple[str, ...] = ()
+    """Names of its variable inside a file that is no raster (NetCDF, Zarr, HDF5)."""
 
 
 class ClearDecoder(Protocol):
@@ -56,6 +87,8 @@ class Quality:
     """Asset keys under which providers publish it."""
     is_clear: ClearDecoder
     """Decodes its values."""
+    required: bool = True
+    """Whether an item without it is left out; one that is not required hides nothing where it is absent."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +110,22 @@ class Source:
     to_stored: Callable[[Mapping[str, Any], Band, NDArray[Any]], NDArray[Any]]
     """`(item as a dict, band, raw values) -> stored values`: scale and offset are functions of the item. Raw
     values come as float64 with NaN where the asset had none; the result has the source's dtype and nodata."""
-    quality: Quality | None = None
-    """How clear pixels are told, or None where every measured pixel counts."""
+    quality: tuple[Quality, ...] = ()
+    """How clear pixels are told: a pixel is clear where all agree; empty where every measured pixel counts."""
+    refuses: Callable[[Mapping[str, Any]], str | None] = lambda item: None
+    """`(item as a dict) -> why it cannot be used`, naming the field that says so, or None."""
+    keeps: tuple[str, ...] = ()
+    """Item properties (without their prefix) that a cube keeps for every step: orbit, angles, platform."""
+    lattice: Lattice | None = None
+    """The source's own grid where it is too coarse for 10 m pixels; None stores it on the tile's."""
+    resampling: Literal["bilinear", "nearest"] = "bilinear"
+    """How files that do not nest in the grid are brought to it; `nearest` for classes."""
+    cadence: Cadence = "instant"
+    """Whether an item is an acquisition, stands for an interval (a year's land cover), or for all time."""
+    layout: Layout = "raster"
+    """How its files are built: rasters, gridded time series (NetCDF, Zarr), or footprints (HDF5)."""
+    classes: Mapping[int, str] | None = None
+    """Names of the stored values where they are classes."""
     roles: frozenset[Role] = field(default_factory=lambda: frozenset({"input", "target"}))
     """Whether the model sees it, reconstructs it, or both."""
     loss: Loss = "l1"
@@ -92,6 +139,17 @@ class Source:
     def band_names(self) -> tuple[str, ...]:
         """Names of the bands, in order."""
         return tuple(band.name for band in self.bands)
+
+    def grid(self, tile: Tile) -> GeoBox:
+        """Gives the pixels that a cube of the tile holds of this source."""
+        return tile.geobox if self.lattice is None else self.lattice.geobox(tile)
+
+    def window(self, tile: Tile, window: Window) -> Window:
+        """Turns a window of the tile's 10 m array into one of the source's: on a lattice always all of it."""
+        if self.lattice is None:
+            return window
+        rows, cols = self.lattice.geobox(tile).shape
+        return Window(0, rows, 0, cols)
 
     def physical(self, values: NDArray[Any], *, band_axis: int) -> NDArray[np.float32]:
         """Turns stored integers into physical values, NaN where nothing was measured."""

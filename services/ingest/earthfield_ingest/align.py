@@ -36,6 +36,7 @@ class Composite:
         """Args: bands; rows and columns; integer type of the values; value where nothing was seen."""
         self.values = np.full((num_bands, *shape), nodata, dtype)
         """(B, H, W) stored values; nodata where nothing was seen."""
+        self._bits = f"i{self.values.itemsize}"
         self.valid = np.zeros(shape, bool)
         """(H, W) True where the surface was seen."""
 
@@ -59,6 +60,13 @@ class Composite:
             How many pixels it gave.
         """
         new = clear & ~self.valid
-        np.copyto(self.values, values, where=new)
+        count = int(np.count_nonzero(new))
+        if count == new.size:
+            self.values[:] = values
+        elif count:
+            # A masked copy by bits: several times faster than numpy's, which branches at every pixel.
+            bits = np.negative(new.astype(self._bits))
+            for own, given in zip(self.values.view(self._bits), values.view(self._bits), strict=True):
+                own ^= (own ^ given) & bits
         self.valid |= new
-        return int(new.sum())
+        return count

@@ -66,6 +66,7 @@ def ingest(
         show_json(report)
     else:
         _show(report, request.root)
+    report.check_complete()
 
 
 @cube.callback()

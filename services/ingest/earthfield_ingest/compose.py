@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earthfield.errors import BrokenArtefact
+from earthfield.errors import BrokenArtefact, Unavailable
 from earthfield.sources import Source
 from earthfield_ingest.align import Composite, clearest_first
-from earthfield_ingest.read import SceneReader
+from earthfield_ingest.dialect import property_ending
+from earthfield_ingest.readers import SceneReader
 from earthfield_ingest.scene import Scene
+
+T = TypeVar("T")
 
 USED = "used"
 NOT_CLEAR = "no clear pixel in the area"
 COVERED = "covered by a clearer acquisition of the same 5-day step"
 UNREADABLE = "unreadable asset"
+NO_ANSWER = "the network did not answer"
+WAITS = "waits for an unread item of its 5-day step"
 
 Pixels = tuple[NDArray[np.integer], NDArray[np.bool_]]
 """Stored values (B, H, W) and where the surface was seen (H, W)."""
@@ -38,6 +44,8 @@ class Frame:
     """(B, H, W) stored values; nodata where nothing was seen."""
     valid: NDArray[np.bool_]
     """(H, W) True where the surface was seen."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the clearest item tells of how it was taken: orbit, angles, platform."""
 
 
 @dataclass
@@ -52,6 +60,8 @@ class Composed:
     """Ids of the scenes of which something was read."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """By STAC id what made it unreadable."""
+    unanswered: dict[str, str] = field(default_factory=dict)
+    """By STAC id what the network failed with; another try may help."""
 
 
 def compose(
@@ -60,7 +70,6 @@ def compose(
     reader: SceneReader,
     *,
     kept: Frame | None = None,
-    skip_unreadable: bool = False,
 ) -> Composed:
     """Makes the frame of one step: clearest scene first, its unseen pixels from the next clearest.
 
@@ -72,13 +81,11 @@ def compose(
         scenes: every usable scene of the step.
         reader: reads them over the window wanted.
         kept: pixels that are stored already and whose scenes the catalogue no longer tells; they stay.
-        skip_unreadable: leave an unreadable scene out instead of stopping.
 
-    Raises:
-        BrokenArtefact: a scene is unreadable and `skip_unreadable` is not set.
-        Unavailable: the network fails.
+    Returns:
+        The frame without the scenes that could not be read; these are named, and the caller decides what they mean.
     """
-    step = _Step(source, reader, skip_unreadable)
+    step = _Step(source, reader)
     ordered = sorted(scenes, key=lambda one: (one.acquired, one.id))
     candidates = step.by_quality(ordered) if source.quality else step.by_pixels(ordered)
     return step.laid(candidates, kept)
@@ -93,8 +100,8 @@ def unseen(source: Source, step: int, acquired: datetime, shape: tuple[int, int]
 class _Step:
     """One step in the making."""
 
-    def __init__(self, source: Source, reader: SceneReader, skip_unreadable: bool) -> None:
-        self._source, self._reader, self._skip = source, reader, skip_unreadable
+    def __init__(self, source: Source, reader: SceneReader) -> None:
+        self._source, self._reader = source, reader
         self._pixels: dict[str, Pixels] = {}
         self._clear: dict[str, NDArray[np.bool_]] = {}
         self._made = Composed()
@@ -132,28 +139,29 @@ class _Step:
         made, source = self._made, self._source
         shape = self._reader.shape
         whole = Composite(len(source.bands), shape, dtype=source.dtype, nodata=source.nodata)
-        used, acquired = [], None
+        used, acquired, about = [], None, {}
         if kept is not None and whole.lay(kept.values, kept.valid):
-            used, acquired = list(kept.items), kept.acquired
+            used, acquired, about = list(kept.items), kept.acquired, dict(kept.about)
         for scene in scenes:
             made.outcomes[scene.id] = COVERED
             if whole.full or not whole.gains(self._clear[scene.id]):
                 continue
             pixels = self._pixels.pop(scene.id, None) or self._pixels_of(scene)
             if pixels is None:
-                continue
+                continue  # its outcome says why
             clear = self._clear[scene.id] & pixels[1]
             if whole.lay(pixels[0], clear):
                 made.outcomes[scene.id] = USED
                 used.append(scene.id)
-                acquired = acquired or scene.acquired
+                if acquired is None:
+                    acquired, about = scene.acquired, _about(source, scene)
             elif not clear.any():
                 made.outcomes[scene.id] = NOT_CLEAR
         # What was kept may come from scenes that were read again.
         made.outcomes |= {item: USED for item in used if item in made.outcomes}
         if acquired is not None:
             step = kept.step if kept is not None else scenes[0].step
-            made.frame = Frame(step, acquired, tuple(dict.fromkeys(used)), whole.values, whole.valid)
+            made.frame = Frame(step, acquired, tuple(dict.fromkeys(used)), whole.values, whole.valid, about)
         return made
 
     def _ordered(self, scenes: Sequence[Scene]) -> list[Scene]:
@@ -165,25 +173,25 @@ class _Step:
         return [scenes[place] for place in order]
 
     def _clear_of(self, scene: Scene) -> NDArray[np.bool_] | None:
-        try:
-            clear = self._reader.clear(scene)
-        except BrokenArtefact as error:
-            self._give_up(scene, error)
-            return None
-        self._made.read.add(scene.id)
-        return clear
+        return self._tried(scene, self._reader.clear)
 
     def _pixels_of(self, scene: Scene) -> Pixels | None:
-        try:
-            pixels = self._reader.bands(scene)
-        except BrokenArtefact as error:
-            self._give_up(scene, error)
-            return None
-        self._made.read.add(scene.id)
-        return pixels
+        return self._tried(scene, self._reader.bands)
 
-    def _give_up(self, scene: Scene, error: BrokenArtefact) -> None:
-        if not self._skip:
-            raise error
-        self._made.outcomes[scene.id] = UNREADABLE
-        self._made.unreadable[scene.id] = str(error)
+    def _tried(self, scene: Scene, read: Callable[[Scene], T]) -> T | None:
+        made = self._made
+        try:
+            what = read(scene)
+        except BrokenArtefact as error:
+            made.outcomes[scene.id], made.unreadable[scene.id] = UNREADABLE, str(error)
+            return None
+        except Unavailable as error:
+            made.outcomes[scene.id], made.unanswered[scene.id] = NO_ANSWER, str(error)
+            return None
+        made.read.add(scene.id)
+        return what
+
+
+def _about(source: Source, scene: Scene) -> dict[str, Any]:
+    told = ((name, property_ending(scene.properties, name)) for name in source.keeps)
+    return {name: value for name, value in told if value is not None}

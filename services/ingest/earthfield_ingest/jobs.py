@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earthfield.area import inside_mask
 from earthfield.cube import STEPS_PER_CHUNK, Cube
-from earthfield.errors import BrokenArtefact
+from earthfield.errors import BrokenArtefact, Unavailable
 from earthfield.grid import TileWindow, Window
 from earthfield.progress import Progress, silent
 from earthfield.schemas import IngestReport, IngestRequest
 from earthfield.sources import Source, source_named
-from earthfield_ingest.compose import UNREADABLE, Composed, compose, unseen
+from earthfield_ingest.compose import UNREADABLE, WAITS, Composed, compose, unseen
+from earthfield_ingest.fetch import Fetcher
 from earthfield_ingest.ledger import Entry, Ledger, StepWork, pending
 from earthfield_ingest.plan import Plan, plan
-from earthfield_ingest.read import Grid, SceneReader
+from earthfield_ingest.readers import Grid, SceneReader, reader_for
 from earthfield_ingest.report import TileReport, TileSource, summarise
-from earthfield_ingest.scene import Scene
-from earthfield_ingest.write import CubeWriter, SourceWriter, ledger_of, make_repository, only_writer
+from earthfield_ingest.repository import make_repository, only_writer
+from earthfield_ingest.scene import Scene, is_remote
+from earthfield_ingest.write import CubeWriter, SourceWriter, ledger_of
 
 __all__ = ["Plan", "TileReport", "ingest", "ingest_tile", "plan", "summarise"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_REMOTE_THREADS = 8
+_LOCAL_THREADS = 4
+_WIDE_PX = 512 * 512
 
 
 def ingest(request: IngestRequest, *, progress: Progress = silent) -> IngestReport:
@@ -46,7 +60,9 @@ def ingest(request: IngestRequest, *, progress: Progress = silent) -> IngestRepo
     return report
 
 
-def ingest_tile(plan: Plan, tile_window: TileWindow, *, progress: Progress = silent) -> TileReport:
+def ingest_tile(
+    plan: Plan, tile_window: TileWindow, *, progress: Progress = silent, fetcher: Fetcher | None = None
+) -> TileReport:
     """Brings a plan's scenes into the cube of one tile, in one commit or none.
 
     It may be called again after any failure: what is not committed never happened.
@@ -55,15 +71,18 @@ def ingest_tile(plan: Plan, tile_window: TileWindow, *, progress: Progress = sil
         plan: what is wanted.
         tile_window: one of the plan's tiles.
         progress: told after each 5-day step.
+        fetcher: what opens files; one of its own where several tiles do not share one.
+
+    An item that cannot be read does not stop the others: its 5-day step is left for the next run (or, where the
+    request says to skip such items, made without it), and the report names it.
 
     Raises:
-        BrokenArtefact: an asset cannot be read and the request does not skip such.
-        Unavailable: the network fails, the disk is full, or another ingest writes this cube.
+        Unavailable: the disk is full, or another ingest writes this cube.
         InvalidInput: the root cannot be written.
         Conflict: the cube was made with other bands.
     """
     began = time.monotonic()
-    job = _TileJob(plan, tile_window)
+    job = _TileJob(plan, tile_window, fetcher or Fetcher(plan.request.allow, home=plan.request.catalog))
     if job.has_work():
         with only_writer(job.path):
             job.run(progress)
@@ -85,8 +104,8 @@ class _SourceJob:
 class _TileJob:
     """One tile's ingest: what is missing, reading it, writing it, and the report."""
 
-    def __init__(self, plan: Plan, tile_window: TileWindow) -> None:
-        self._plan = plan
+    def __init__(self, plan: Plan, tile_window: TileWindow, fetcher: Fetcher) -> None:
+        self._plan, self._fetcher = plan, fetcher
         self._tile = tile_window.tile
         self._area = tile_window
         self._window = self._tile.local(tile_window.window)
@@ -105,15 +124,17 @@ class _TileJob:
         # Looked up again under the lock: another ingest may just have done the work.
         jobs = [job for job in self._jobs() if job.work]
         total = sum(len(job.work) for job in jobs)
-        writer, done = CubeWriter(self.path), 0
+        writer, done = CubeWriter(self.path, self._tile), 0
         for job in jobs:
+            began = time.monotonic()
             group = writer.source(job.source)
             ledger = dict(job.ledger)
-            for work in _by_slot(job.work, group):
-                self._compose(job, work, group, ledger)
+            for work, made in self._composed(job, group):
+                self._keep(job, work, made, group, ledger)
                 done += 1
                 progress(f"ingest {self._tile.id}", done, total)
             group.finish(ledger)
+            self._details[job.source.name].seconds += time.monotonic() - began
         if writer.commit(
             f"ingest {', '.join(job.source.name for job in jobs)} for {self._plan.request.span}"
         ):
@@ -121,27 +142,38 @@ class _TileJob:
 
     def report(self) -> TileReport:
         """Tells what became of every item, from the cube itself."""
-        mask = inside_mask(self._tile.epsg, self._area.window, self._area.area)
+        inside = inside_mask(self._tile.epsg, self._area.window, self._area.area)
         cube = Cube(self.path) if self.path.is_dir() else None
         span = self._plan.request.span
         for name, detail in self._details.items():
+            source = source_named(name)
+            mask = inside if source.lattice is None else np.ones(source.grid(self._tile).shape, bool)
+            detail.area_px = int(np.count_nonzero(mask))
             held = cube is not None and name in cube.sources
             ledger = ledger_of(cube.attributes(name)) if cube is not None and held else {}
             for scene in self._scenes[name]:
-                if scene.acquired in span:
-                    detail.outcomes[scene.id] = scene.flaw or ledger[scene.id].outcome
-                    if detail.outcomes[scene.id] == UNREADABLE:
-                        detail.unreadable[scene.id] = ledger[scene.id].note
+                if scene.inside(span):
+                    entry = ledger.get(scene.id)
+                    left = scene.flaw or detail.left.get(scene.id)
+                    detail.outcomes[scene.id] = left or ledger[scene.id].outcome
+                    if entry is not None and detail.outcomes[scene.id] == UNREADABLE:
+                        detail.unreadable[scene.id] = entry.note
             if cube is not None and held:
-                detail.clear_px = dict(self._clear_px(cube, name, mask))
-        return TileReport(self._tile.id, int(mask.sum()), self._details, self._snapshot)
+                detail.clear_px = dict(self._clear_px(cube, source, mask))
+        return TileReport(self._tile.id, int(np.count_nonzero(inside)), self._details, self._snapshot)
 
-    def _clear_px(self, cube: Cube, name: str, mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-        seen = sorted(cube.observations(name, self._plan.request.span), key=lambda one: one.slot)
+    def _clear_px(self, cube: Cube, source: Source, mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+        """Counts for each step of the period the pixels of the area that it shows."""
+        span = self._plan.request.span if source.cadence == "instant" else None
+        seen = sorted(cube.observations(source.name, span), key=lambda one: one.slot)
+        window = source.window(self._tile, self._window)
         for _, run in groupby(seen, key=lambda one: one.slot // STEPS_PER_CHUNK):
             held = list(run)
-            valid = cube.read_valid(name, [one.slot for one in held], self._window)
-            yield from ((one.step, int((clear & mask).sum())) for one, clear in zip(held, valid, strict=True))
+            valid = cube.read_valid(source.name, [one.slot for one in held], window)
+            yield from (
+                (one.step, int(np.count_nonzero(clear & mask)))
+                for one, clear in zip(held, valid, strict=True)
+            )
 
     def _jobs(self) -> list[_SourceJob]:
         cube = Cube(self.path) if self.path.is_dir() else None
@@ -150,9 +182,8 @@ class _TileJob:
             source = source_named(name)
             ledger = ledger_of(cube.attributes(name)) if cube is not None and name in cube.sources else {}
             again = self._worth_another_try(source, scenes, ledger)
-            jobs.append(
-                _SourceJob(source, scenes, ledger, pending(ledger, scenes, self._window, again=again))
-            )
+            window = source.window(self._tile, self._window)
+            jobs.append(_SourceJob(source, scenes, ledger, pending(ledger, scenes, window, again=again)))
         return jobs
 
     def _worth_another_try(self, source: Source, scenes: list[Scene], ledger: Ledger) -> frozenset[str]:
@@ -165,39 +196,81 @@ class _TileJob:
     def _is_readable(self, source: Source, scene: Scene, window: Window) -> bool:
         reader = self._reader(source, window)
         try:
-            if source.quality is not None:
+            if source.quality:
                 reader.clear(scene)
             reader.bands(scene)
-        except BrokenArtefact:
+        except (BrokenArtefact, Unavailable):
             return False
         return True
 
-    def _compose(self, job: _SourceJob, work: StepWork, group: SourceWriter, ledger: Ledger) -> None:
-        reader = self._reader(job.source, work.window)
-        kept = group.stored(work.step, work.window) if work.forgotten else None
+    def _composed(self, job: _SourceJob, group: SourceWriter) -> Iterator[tuple[StepWork, Composed]]:
+        """Composes a source's steps in the order in which they are written, several at a time."""
+
+        def one(work: StepWork) -> Composed:
+            reader = self._reader(job.source, work.window)
+            made = compose(job.source, work.scenes, reader, kept=kept[work.step])
+            self._details[job.source.name].bytes_read += reader.bytes_read
+            return made
+
+        ordered = _by_slot(job.work, group)
+        # Read here: the threads below must not meet the writer.
+        kept = {
+            work.step: group.stored(work.step, work.window) if work.forgotten else None for work in ordered
+        }
+        yield from in_order(one, ordered, num_threads=self._num_threads(job))
+
+    def _num_threads(self, job: _SourceJob) -> int:
+        """Threads pay where waiting or decoding dominates, not for small files on the disk."""
+        if any(is_remote(asset["href"]) for scene in job.scenes[:1] for asset in scene.assets.values()):
+            return _REMOTE_THREADS
+        wide = math.prod(self._window.shape) >= _WIDE_PX
+        return min(_LOCAL_THREADS, os.cpu_count() or 1) if wide else 1
+
+    def _keep(
+        self, job: _SourceJob, work: StepWork, made: Composed, group: SourceWriter, ledger: Ledger
+    ) -> None:
+        """Writes a step and remembers its items, unless one of them must be waited for."""
+        detail = self._details[job.source.name]
+        detail.read |= made.read
         skip = self._plan.request.skip_unreadable
-        made = compose(job.source, work.scenes, reader, kept=kept, skip_unreadable=skip)
+        if made.unanswered or (made.unreadable and not skip):
+            detail.unreadable |= made.unreadable
+            detail.unanswered |= made.unanswered
+            waiting = dict.fromkeys((scene.id for scene in work.scenes), WAITS)
+            stopped = {name: made.outcomes[name] for name in (*made.unreadable, *made.unanswered)}
+            detail.left |= waiting | stopped
+            return
         if made.frame is not None:
             group.put(made.frame, work.window)
         elif work.step in group.slots:
             group.put(unseen(job.source, work.step, work.scenes[0].acquired, work.window.shape), work.window)
-        self._remember(job.source.name, work, made, ledger)
-        self._details[job.source.name].bytes_read += reader.bytes_read
-
-    def _remember(self, name: str, work: StepWork, made: Composed, ledger: Ledger) -> None:
         for item, outcome in made.outcomes.items():
             ledger[item] = Entry(outcome, work.step, work.window, made.unreadable.get(item, ""))
-        for scene in self._scenes[name]:
+        for scene in job.scenes:
             if scene.flaw is not None and scene.id in ledger:
                 ledger[scene.id] = replace(ledger[scene.id], outcome=scene.flaw)
-        self._details[name].read |= made.read
 
     def _reader(self, source: Source, window: Window) -> SceneReader:
-        zone = self._tile.window
-        return SceneReader(source, Grid(self._tile.epsg, window.shifted(zone.y0, zone.x0)))
+        return reader_for(source, Grid.of(source, self._tile, window), self._fetcher)
 
 
 def _by_slot(work: list[StepWork], group: SourceWriter) -> list[StepWork]:
     """Steps that have a slot first, by slot, then new ones by step: each chunk's run is written once."""
     new = len(group.slots)
     return sorted(work, key=lambda one: (group.slots.get(one.step, new), one.step))
+
+
+def in_order(do: Callable[[T], R], tasks: Iterable[T], *, num_threads: int) -> Iterator[tuple[T, R]]:
+    """Does tasks in threads and gives them back in their order, never more than one a thread ahead."""
+    if num_threads < 2:
+        yield from ((task, do(task)) for task in tasks)
+        return
+    with ThreadPoolExecutor(num_threads) as pool:
+        waiting: deque[tuple[T, Future[R]]] = deque()
+        for task in tasks:
+            waiting.append((task, pool.submit(do, task)))
+            if len(waiting) > num_threads:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()

@@ -35,7 +35,7 @@ class Plan:
     def counted(self, source: str) -> list[Scene]:
         """Lists the scenes of a source that were acquired in the period asked for."""
         span = self.request.span
-        return [scene for scene in self.items[source] if scene.acquired in span]
+        return [scene for scene in self.items[source] if scene.inside(span)]
 
     def scenes_in(self, tile_window: TileWindow, source: str) -> list[Scene]:
         """Lists the scenes of a source that touch the area inside a tile."""
@@ -61,7 +61,7 @@ def plan(request: IngestRequest) -> Plan:
             raise _nothing(archive, sources)
         area = area_of_footprints(shapes)
     found = archive.scenes(sources, area=area, period=whole_steps(span))
-    if not any(scene.acquired in span for scene in found):
+    if not any(scene.inside(span) for scene in found):
         raise _why_nothing(archive, sources, area, span)
     ordered = sorted(without_superseded(found), key=lambda one: (one.acquired, one.id))
     items = {source.name: tuple(one for one in ordered if one.source == source.name) for source in sources}

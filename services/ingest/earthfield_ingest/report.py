@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from earthfield.schemas import IngestReport, SourceReport
+from earthfield.timeline import step_start
 from earthfield_ingest.compose import NOT_CLEAR, USED
 from earthfield_ingest.plan import Plan
 
@@ -25,9 +26,19 @@ class TileSource:
     """Decoded bytes read in this run."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """By STAC id what made it unreadable."""
+    unanswered: dict[str, str] = field(default_factory=dict)
+    """By STAC id what the network failed with."""
+    left: dict[str, str] = field(default_factory=dict)
+    """By STAC id, for the items of steps that this run could not make: why."""
+    seconds: float = 0.0
+    """Wall time of reading and writing."""
 
-    def summary(self, area_px: int) -> SourceReport:
-        """Puts it in numbers, given how many pixels the area has."""
+    area_px: int = 0
+    """Pixels of the area on the source's own grid."""
+
+    def summary(self) -> SourceReport:
+        """Puts it in numbers."""
+        area_px = self.area_px
         counts = Counter(self.outcomes.values())
         used = counts.pop(USED, 0)
         shown = (
@@ -40,7 +51,13 @@ class TileSource:
             read=len(self.read),
             steps=len(self.clear_px),
             clear_share=round(shown, 4),
+            waiting=len(self.left),
+            clear_by_step={
+                f"{step_start(step):%Y-%m-%d}": round(pixels / area_px, 4) if area_px else 0.0
+                for step, pixels in sorted(self.clear_px.items())
+            },
             bytes_read=self.bytes_read,
+            seconds=round(self.seconds, 3),
         )
 
 
@@ -62,7 +79,7 @@ class TileReport:
     @property
     def sources(self) -> dict[str, SourceReport]:
         """By source, in numbers."""
-        return {name: one.summary(self.area_px) for name, one in self.details.items()}
+        return {name: one.summary() for name, one in self.details.items()}
 
 
 def summarise(plan: Plan, tiles: Iterable[TileReport], *, seconds: float) -> IngestReport:
@@ -80,13 +97,17 @@ def summarise(plan: Plan, tiles: Iterable[TileReport], *, seconds: float) -> Ing
         for part in parts:
             total.read |= part.read
             total.bytes_read += part.bytes_read
+            total.area_px += part.area_px
+            total.seconds += part.seconds
+            total.left |= part.left
             total.unreadable |= part.unreadable
+            total.unanswered |= part.unanswered
             for step, pixels in part.clear_px.items():
                 total.clear_px[step] = total.clear_px.get(step, 0) + pixels
-    area_px = sum(one.area_px for one in tiles)
     return IngestReport(
-        sources={name: total.summary(area_px) for name, total in whole.items()},
+        sources={name: total.summary() for name, total in whole.items()},
         tiles={one.tile: one.sources for one in tiles},
         unreadable=[text for total in whole.values() for _, text in sorted(total.unreadable.items())],
+        unanswered=[text for total in whole.values() for _, text in sorted(total.unanswered.items())],
         seconds=round(seconds, 3),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,13 +15,14 @@ from pystac.utils import str_to_datetime
 from shapely.geometry.base import BaseGeometry
 
 from earthfield.sources import Source
-from earthfield.timeline import as_utc, step_of
+from earthfield.timeline import Period, as_utc, step_of
 from earthfield_ingest.dialect import asset_key, property_ending
 
 NO_ASSET = "no usable asset"
 NO_QUALITY = "no quality asset"
 NO_FOOTPRINT = "no footprint"
 SUPERSEDED = "superseded by a newer processing"
+_ALWAYS = Period(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _REMOTE = {"http", "https", "s3", "gs", "az", "abfs"}
 
 
@@ -43,8 +44,16 @@ class Scene:
     """The assets that the source can use, by key, each with an absolute `href`."""
     flaw: str | None = None
     """Why it cannot be used, where that is known before anything is read."""
-    signed: bool = False
-    """Whether its addresses must be signed for the Planetary Computer."""
+    stands_for: Period | None = None
+    """The interval that it stands for; None for an acquisition, which stands for its instant."""
+    part: str = ""
+    """Which part of its files it is, where a file holds many times."""
+
+    def inside(self, period: Period) -> bool:
+        """Tells whether it was acquired in a period, or stands for an interval that meets it."""
+        if self.stands_for is None:
+            return self.acquired in period
+        return self.stands_for.start < period.end and period.start < self.stands_for.end
 
     @property
     def step(self) -> int:
@@ -62,7 +71,7 @@ def is_remote(address: str) -> bool:
     return urlsplit(address).scheme.lower() in _REMOTE
 
 
-def scene_of(item: pystac.Item, source: Source, *, remote: bool = False, signed: bool = False) -> Scene:
+def scene_of(item: pystac.Item, source: Source, *, remote: bool = False) -> Scene:
     """Takes from an item what its source needs.
 
     Args:
@@ -70,10 +79,9 @@ def scene_of(item: pystac.Item, source: Source, *, remote: bool = False, signed:
         source: the source whose collection it belongs to.
         remote: whether the catalogue came over the network; then assets on the local disk are left out, so that
             nobody else's catalogue can make us read our own files.
-        signed: whether addresses must be signed for the Planetary Computer.
     """
     wanted = {name for band in source.bands for name in band.assets}
-    wanted |= set(source.quality.assets if source.quality else ())
+    wanted |= {name for quality in source.quality for name in quality.assets}
     assets = {}
     for key in sorted(wanted & item.assets.keys()):
         href = item.assets[key].get_absolute_href() or item.assets[key].href
@@ -87,8 +95,8 @@ def scene_of(item: pystac.Item, source: Source, *, remote: bool = False, signed:
         footprint=footprint,
         properties=item.properties,
         assets=assets,
-        flaw=_flaw(source, assets, footprint),
-        signed=signed,
+        flaw=source.refuses(item.to_dict(transform_hrefs=False)) or _flaw(source, assets, footprint),
+        stands_for=_interval(item, source),
     )
 
 
@@ -151,12 +159,23 @@ def _instant(item: pystac.Item) -> datetime:
     return as_utc(str_to_datetime(item.properties["start_datetime"]))
 
 
+def _interval(item: pystac.Item, source: Source) -> Period | None:
+    """What an item of a source with a slower cadence stands for; one that tells no end stands for its instant."""
+    if source.cadence == "static":
+        return _ALWAYS
+    end = item.properties.get("end_datetime")
+    if source.cadence == "instant" or not end or as_utc(str_to_datetime(end)) <= _instant(item):
+        return None
+    start = item.properties.get("start_datetime") or item.properties["datetime"]
+    return Period(as_utc(str_to_datetime(start)), as_utc(str_to_datetime(end)))
+
+
 def _flaw(source: Source, assets: Mapping[str, Any], footprint: BaseGeometry) -> str | None:
     if footprint.is_empty:
         return NO_FOOTPRINT
     if all(asset_key(assets, band.assets) is None for band in source.bands):
         return NO_ASSET
-    if source.quality is not None and asset_key(assets, source.quality.assets) is None:
+    if any(one.required and asset_key(assets, one.assets) is None for one in source.quality):
         return NO_QUALITY
     return None
 

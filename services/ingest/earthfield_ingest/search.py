@@ -24,7 +24,6 @@ from earthfield.sources import Source, known_sources
 from earthfield.timeline import Period
 from earthfield_ingest.scene import Scene, is_remote, scene_of
 
-_PLANETARY_COMPUTER = "planetarycomputer.microsoft.com"
 _TIMEOUT_S = 60.0
 
 
@@ -111,7 +110,7 @@ class StaticArchive:
     def scenes(self, sources: Sequence[Source], *, area: Geometry, period: Period) -> list[Scene]:
         """See `Archive`."""
         found = self.everything(sources)
-        return [one for one in found if one.acquired in period and touches(one.footprint, area)]
+        return [one for one in found if one.inside(period) and touches(one.footprint, area)]
 
     def extent(self, sources: Sequence[Source]) -> Extent:
         """See `Archive`."""
@@ -133,7 +132,6 @@ class ApiArchive:
         import pystac_client
 
         self.address = address
-        self._signed = urlsplit(address).hostname == _PLANETARY_COMPUTER
         with _asking(address):
             self._client = pystac_client.Client.open(address, timeout=_TIMEOUT_S)
             self._collections = {one.id: one for one in self._client.get_collections()}
@@ -157,12 +155,12 @@ class ApiArchive:
                 answer = self._client.search(
                     collections=collections,
                     intersects=shapely.geometry.mapping(area.geom),
-                    datetime=[period.start, period.end],
+                    datetime=None if source.cadence == "static" else [period.start, period.end],
                     limit=200,
                 )
                 items = list(answer.items())
-            found += [scene_of(item, source, remote=True, signed=self._signed) for item in items]
-        return [one for one in found if one.acquired in period and touches(one.footprint, area)]
+            found += [scene_of(item, source, remote=True) for item in items]
+        return [one for one in found if one.inside(period) and touches(one.footprint, area)]
 
     def extent(self, sources: Sequence[Source]) -> Extent:
         """See `Archive`."""

@@ -2,70 +2,41 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from earthfield.cube import CUBE_DIMS, SCHEMA, STEPS_PER_CHUNK, chunking, open_repository
-from earthfield.errors import Conflict, Unavailable
-from earthfield.grid import TILE_PX, Window
+from earthfield.errors import Conflict
+from earthfield.grid import Tile, Window
 from earthfield.sources import Source
-from earthfield.storage import make_folder, writing
+from earthfield.storage import writing
 from earthfield.timeline import EPOCH, as_utc
 from earthfield_ingest.compose import Frame
 from earthfield_ingest.ledger import Entry, Ledger
 
-_CODEC = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
+_CODEC = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
 _ROWS = 512
 """Slots in one chunk of the arrays that have a value a step."""
-
-
-@contextmanager
-def only_writer(cube: Path) -> Iterator[None]:
-    """Holds the lock of a cube; the system frees it when the process ends, however it ends.
-
-    Raises:
-        Unavailable: another process or thread writes this cube.
-    """
-    make_folder(cube.parent)
-    path = cube.with_name(f".{cube.name}.lock")
-    with writing(path), path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Unavailable(
-                f"the cube {cube} is being written by another ingest: wait for it to end, then run again"
-            ) from error
-        yield
-
-
-def make_repository(cube: Path) -> None:
-    """Makes an empty repository in one move, so that no reader meets half of one; needs `only_writer`."""
-    if cube.is_dir():
-        return
-    beside = cube.with_name(f".{cube.name}.new")
-    with writing(cube):
-        shutil.rmtree(beside, ignore_errors=True)
-        session = open_repository(beside, create=True).writable_session("main")
-        zarr.create_group(session.store)
-        session.commit("new cube")
-        beside.rename(cube)
+_COLUMNS: Mapping[str, tuple[Any, Any]] = {
+    "step": ("int32", 0), "acquired": ("int64", 0), "items": (str, "[]"), "about": (str, "{}"),
+}  # fmt: skip
+"""Arrays that have a value a step: type and fill value."""
 
 
 class CubeWriter:
     """Everything that one run writes into one cube: nothing of it is seen before `commit`."""
 
-    def __init__(self, cube: Path) -> None:
-        """Args: the cube's folder, which must hold a repository; the caller is its only writer."""
-        self._path = cube
+    def __init__(self, cube: Path, tile: Tile) -> None:
+        """Args: the cube's folder, which must hold a repository; its tile. The caller is its only writer."""
+        self._path, self._tile = cube, tile
         self._session = open_repository(cube).writable_session("main")
         self._root = zarr.open_group(self._session.store, mode="a")
 
@@ -76,7 +47,7 @@ class CubeWriter:
             Conflict: the cube was made with other bands.
         """
         with writing(self._path):
-            return SourceWriter(self._path, self._root, source)
+            return SourceWriter(self._path, self._root, source, self._tile)
 
     def commit(self, message: str) -> bool:
         """Makes everything written so far visible at once; gives whether there was something."""
@@ -90,11 +61,12 @@ class CubeWriter:
 class SourceWriter:
     """One source's group of a cube in the making."""
 
-    def __init__(self, path: Path, root: zarr.Group, source: Source) -> None:
-        """Args: the cube's folder, for messages; its root group; the source. Errors as in `CubeWriter.source`."""
+    def __init__(self, path: Path, root: zarr.Group, source: Source, tile: Tile) -> None:
+        """Args: the cube's folder, for messages; its root group; the source; the tile. Errors as in
+        `CubeWriter.source`."""
         self._path = path
         self._source = source
-        group = root[source.name] if source.name in root else _new_group(root, source)
+        group = root[source.name] if source.name in root else _new_group(root, source, tile)
         assert isinstance(group, zarr.Group)
         self._group, held = group, group.attrs
         if held["bands"] != list(source.band_names) or held["dtype"] != source.dtype:
@@ -102,12 +74,9 @@ class SourceWriter:
                 f"the cube {path} holds {source.name} as {held['dtype']} with bands {held['bands']}, but the "
                 f"source is {source.dtype} with {list(source.band_names)} now: remove the cube and ingest again"
             )
-        steps, acquired, items = (np.asarray(self._array(name)[:]) for name in ("step", "acquired", "items"))
-        self._steps = [int(step) for step in steps]
-        self._acquired = [int(when) for when in acquired]
-        self._items = [str(ids) for ids in items]
-        self._slots = {step: slot for slot, step in enumerate(self._steps)}
-        self._waiting: list[tuple[int, Window, Frame]] = []
+        self._columns = {name: list(np.asarray(self._array(name)[:])) for name in _COLUMNS}
+        self._slots = {int(step): slot for slot, step in enumerate(self._columns["step"])}
+        self._run: _Run | None = None
 
     @property
     def slots(self) -> Mapping[int, int]:
@@ -121,54 +90,51 @@ class SourceWriter:
             return None
         ys, xs = window.slices
         values, valid = self._array("values")[slot, :, ys, xs], self._array("valid")[slot, ys, xs]
-        when = EPOCH + np.timedelta64(self._acquired[slot], "us").astype(object)
+        columns = {name: column[slot] for name, column in self._columns.items()}
         return Frame(
-            step, when, tuple(json.loads(self._items[slot])), np.asarray(values), np.asarray(valid, bool)
-        )
+            step, EPOCH + timedelta(microseconds=int(columns["acquired"])), tuple(json.loads(columns["items"])),
+            np.asarray(values), np.asarray(valid, bool), json.loads(columns["about"]),
+        )  # fmt: skip
 
     def put(self, frame: Frame, window: Window) -> None:
-        """Takes one frame over a window of the tile's array; frames are written a chunk's run at a time."""
-        slot = self._slots.setdefault(frame.step, len(self._steps))
-        row = (
-            frame.step,
-            round((as_utc(frame.acquired) - EPOCH).total_seconds() * 1e6),
-            json.dumps(list(frame.items)),
-        )
-        for column, value in zip((self._steps, self._acquired, self._items), row, strict=True):
-            column[slot : slot + 1] = [value]  # type: ignore[index]
-        if self._waiting and self._waiting[0][0] // STEPS_PER_CHUNK != slot // STEPS_PER_CHUNK:
+        """Takes one frame over a window of the group's arrays; frames are written a chunk's run at a time."""
+        slot = self._slots.setdefault(frame.step, len(self._slots))
+        row = {
+            "step": frame.step,
+            "acquired": round((as_utc(frame.acquired) - EPOCH).total_seconds() * 1e6),
+            "items": json.dumps(list(frame.items)),
+            "about": json.dumps(frame.about, sort_keys=True),
+        }
+        for name, column in self._columns.items():
+            column[slot : slot + 1] = [row[name]]
+        if self._run is None or not self._run.takes(slot, window):
             self._flush()
-        self._waiting.append((slot, window, frame))
+            self._run = _Run(slot, window, self._source)
+        self._run.add(frame)
 
     def finish(self, ledger: Ledger) -> None:
         """Writes what still waits, the columns that have a value a step, and the ledger."""
         self._flush()
         with writing(self._path):
-            columns: dict[str, Any] = {
-                "step": np.array(self._steps, np.int32),
-                "acquired": np.array(self._acquired, np.int64),
-                "items": np.array(self._items, dtype=object),
-            }
-            for name, column in columns.items():
+            for name, (kind, _) in _COLUMNS.items():
                 array = self._array(name)
-                array.resize((len(self._steps),))
-                if len(self._steps):
-                    array[:] = column
+                array.resize((len(self._slots),))
+                if self._slots:
+                    array[:] = np.array(self._columns[name], dtype=object if kind is str else kind)
             self._group.attrs["ledger"] = {name: entry.as_json() for name, entry in sorted(ledger.items())}
 
     def _flush(self) -> None:
-        if not self._waiting:
+        run, self._run = self._run, None
+        if run is None:
             return
         values, valid = self._array("values"), self._array("valid")
+        ys, xs = run.window.slices
         with writing(self._path):
-            if values.shape[0] < len(self._steps):
-                values.resize((len(self._steps), *values.shape[1:]))
-                valid.resize((len(self._steps), *valid.shape[1:]))
-            for slots, window, frames in _runs(self._waiting):
-                ys, xs = window.slices
-                values[slots, :, ys, xs] = np.stack([frame.values for frame in frames])
-                valid[slots, ys, xs] = np.stack([frame.valid for frame in frames])
-        self._waiting = []
+            if values.shape[0] < len(self._slots):
+                values.resize((len(self._slots), *values.shape[1:]))
+                valid.resize((len(self._slots), *valid.shape[1:]))
+            values[run.slots, :, ys, xs] = run.values
+            valid[run.slots, ys, xs] = run.valid
 
     def _array(self, name: str) -> Any:
         return self._group[name]
@@ -179,39 +145,60 @@ def ledger_of(attributes: Mapping[str, Any]) -> Ledger:
     return {name: Entry.from_json(entry) for name, entry in attributes.get("ledger", {}).items()}
 
 
-def _runs(waiting: list[tuple[int, Window, Frame]]) -> Iterator[tuple[slice, Window, list[Frame]]]:
-    """Joins neighbouring slots that share a window, so that each shard is encoded as few times as possible."""
-    waiting = sorted(waiting, key=lambda one: one[0])
-    start = 0
-    for end in range(1, len(waiting) + 1):
-        joined = end < len(waiting) and waiting[end][:2] == (waiting[end - 1][0] + 1, waiting[start][1])
-        if not joined:
-            run = waiting[start:end]
-            yield slice(run[0][0], run[-1][0] + 1), run[0][1], [frame for _, _, frame in run]
-            start = end
+class _Run:
+    """Frames of neighbouring slots of one chunk over one window, so that each shard is encoded once."""
+
+    def __init__(self, slot: int, window: Window, source: Source) -> None:
+        room = STEPS_PER_CHUNK - slot % STEPS_PER_CHUNK
+        self.window = window
+        self._start, self._count = slot, 0
+        self._values = np.empty((room, len(source.bands), *window.shape), source.dtype)
+        self._valid = np.empty((room, *window.shape), bool)
+
+    def takes(self, slot: int, window: Window) -> bool:
+        """Tells whether a frame continues the run."""
+        return window == self.window and slot == self._start + self._count < self._start + len(self._values)
+
+    def add(self, frame: Frame) -> None:
+        """Takes the next frame."""
+        self._values[self._count], self._valid[self._count] = frame.values, frame.valid
+        self._count += 1
+
+    @property
+    def slots(self) -> slice:
+        """Their slots."""
+        return slice(self._start, self._start + self._count)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """(T, B, H, W)."""
+        return self._values[: self._count]
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(T, H, W)."""
+        return self._valid[: self._count]
 
 
-def _new_group(root: zarr.Group, source: Source) -> zarr.Group:
+def _new_group(root: zarr.Group, source: Source, tile: Tile) -> zarr.Group:
     group = root.create_group(source.name)
-    shapes = {
-        "values": (0, len(source.bands), TILE_PX, TILE_PX), "valid": (0, TILE_PX, TILE_PX),
-        "step": (0,), "acquired": (0,), "items": (0,),
-    }  # fmt: skip
-    kinds: dict[str, tuple[Any, Any]] = {
-        "values": (source.dtype, source.nodata), "valid": ("bool", False),
-        "step": ("int32", 0), "acquired": ("int64", 0), "items": (str, "[]"),
-    }  # fmt: skip
-    cut = chunking(len(source.bands))
+    grid = source.grid(tile)
+    num_bands, (rows, cols) = len(source.bands), grid.shape
+    shapes = {"values": (0, num_bands, rows, cols), "valid": (0, rows, cols)}
+    kinds = {"values": (source.dtype, source.nodata), "valid": ("bool", False), **_COLUMNS}
+    cut = chunking(num_bands, (rows, cols))
     for name, dims in CUBE_DIMS.items():
         chunks, shards = cut.get(name, ((_ROWS,), None))
         kind, fill = kinds[name]
         group.create_array(
-            name, shape=shapes[name], chunks=chunks, shards=shards, dtype=kind, fill_value=fill,
+            name, shape=shapes.get(name, (0,)), chunks=chunks, shards=shards, dtype=kind, fill_value=fill,
             dimension_names=dims, compressors=_CODEC if name in cut else "auto",
         )  # fmt: skip
     group.attrs.update(
         {
             "schema": SCHEMA,
+            "crs": str(grid.crs),
+            "transform": list(grid.affine)[:6],
             "bands": list(source.band_names),
             "dtype": source.dtype,
             "nodata": source.nodata,

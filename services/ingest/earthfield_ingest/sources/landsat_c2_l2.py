@@ -62,5 +62,6 @@ SOURCE = Source(
     nodata=NODATA,
     collections=("landsat-c2-l2", "landsat-c2l2-sr"),
     to_stored=to_stored,
-    quality=Quality(("qa_pixel", "QA_PIXEL", "QA_PIXEL.TIF"), partial(without_bits, bits=CLOUDY_BITS)),
+    quality=(Quality(("qa_pixel", "QA_PIXEL", "QA_PIXEL.TIF"), partial(without_bits, bits=CLOUDY_BITS)),),
+    keeps=("platform", "wrs_path", "wrs_row", "sun_azimuth", "sun_elevation"),
 )  # fmt: skip

@@ -43,4 +43,5 @@ SOURCE = Source(
     # GRD is left out: its provider forms are uncalibrated or in slant geometry.
     collections=("sentinel-1-rtc", "sentinel1-rtc-aws"),
     to_stored=to_stored,
+    keeps=("platform", "orbit_state", "relative_orbit"),
 )

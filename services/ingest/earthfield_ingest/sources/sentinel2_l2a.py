@@ -97,5 +97,6 @@ SOURCE = Source(
     nodata=NODATA,
     collections=("sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-s2-l2a", "sentinel-s2-l2a-cogs"),
     to_stored=to_stored,
-    quality=Quality(("SCL", "scl", "SCL_20m"), partial(in_classes, classes=CLEAR_CLASSES)),
+    quality=(Quality(("SCL", "scl", "SCL_20m"), partial(in_classes, classes=CLEAR_CLASSES)),),
+    keeps=("platform", "relative_orbit", "processing_baseline", "sun_azimuth", "sun_elevation"),
 )
