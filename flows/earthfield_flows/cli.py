@@ -41,6 +41,13 @@ def map_area(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave unreadable items out, counted, and go on.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Folders and hosts that items may lead to beyond the catalogue's own; repeatable."),
+    ] = None,
+    coregister: Annotated[
+        bool, typer.Option("--coregister", help="Shift each acquisition onto the tile's reference.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make fields again that are there.")] = False,
     root: RootOption = None,
     json: JsonOption = False,
@@ -62,7 +69,7 @@ def map_area(
     request = checked_request(
         MapRequest, root=root_or_default(root).absolute(), catalog=catalog, periods=tuple(period), model=model,
         bbox=bbox, aoi=aoi, support=support, sources=tuple(sources or INPUT_SOURCES),
-        skip_unreadable=skip_unreadable, overwrite=overwrite,
+        skip_unreadable=skip_unreadable, allow=tuple(allow or ()), coregister=coregister, overwrite=overwrite,
     )  # fmt: skip
     from earthfield_flows.engine import engine
 

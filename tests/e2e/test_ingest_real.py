@@ -164,7 +164,11 @@ def test_earth_search_granules_of_one_day_are_mosaicked_without_counting_the_off
     # Across the border of 33TWL and 33TWM. The 20 m bands point to the internet and are taken out of the copy.
     copy = tmp_path / "catalogue"
     _without_remote_assets(place, copy)
-    report = run(copy, tmp_path / "root", "2023-08", bbox=(15.02, 46.022, 15.06, 46.05), sources=(S2,))
+    report = run(
+        copy, tmp_path / "root", "2023-08", bbox=(15.02, 46.022, 15.06, 46.05), sources=(S2,),
+        allow=(str(place),),
+    )  # fmt: skip
+    report.check_complete()
     assert report.sources[S2].found == 3
     assert report.sources[S2].used >= 1
     for tile in Catalog(tmp_path / "root").cube_tiles():

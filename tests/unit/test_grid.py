@@ -1,15 +1,11 @@
 """Chips, tiles and windows nest on one endless grid of a zone."""
 
-import json
-
 import numpy as np
 import pytest
-import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earthfield.area import area_from_bbox, area_from_geojson, area_from_text, inside_mask, tile_windows
-from earthfield.errors import InvalidInput, NotFound
+from earthfield.errors import InvalidInput
 from earthfield.grid import (
     CHIP_PX,
     TILE_PX,
@@ -68,60 +64,6 @@ def test_overlapping_windows_cover_an_extent_and_do_not_depend_on_it(
     assert seen.min() >= 1
     corner = Window(y0, y0 + 1, x0, x0 + 1)
     assert len(list(windows_over(corner, size=CHIP_PX, stride=96))) == seen[0, 0]
-
-
-def test_an_area_across_zones_splits_by_zone() -> None:
-    zones = {part.tile.epsg for part in tile_windows(area_from_bbox((5.99, 52.0, 6.01, 52.01)))}
-    assert zones == {32631, 32632}
-
-
-def test_an_area_across_the_antimeridian_and_one_across_the_equator_split() -> None:
-    assert {part.tile.epsg for part in tile_windows(area_from_bbox((179.9, -17, -179.9, -16.9)))} == {
-        32760,
-        32701,
-    }
-    assert {part.tile.epsg for part in tile_windows(area_from_bbox((30, -0.01, 30.01, 0.01)))} == {
-        32636,
-        32736,
-    }
-
-
-def test_only_pixels_whose_centre_lies_inside_belong_to_an_area() -> None:
-    (part,) = tile_windows(area_from_text("POLYGON ((3.03 50.81, 3.04 50.81, 3.04 50.82, 3.03 50.81))"))
-    mask = inside_mask(part.tile.epsg, part.window, part.area)
-    assert mask.any(axis=0).all()
-    assert mask.any(axis=1).all()
-    assert 0.45 < mask.mean() < 0.55
-
-
-def test_every_feature_of_a_geojson_counts() -> None:
-    shapes = [shapely.geometry.mapping(shapely.box(west, 50, west + 0.01, 50.01)) for west in (3.0, 3.5)]
-    features = [{"type": "Feature", "properties": {}, "geometry": shape} for shape in shapes]
-    area = area_from_geojson(json.dumps({"type": "FeatureCollection", "features": features}))
-    assert area.geom.bounds[0] == 3.0
-    assert area.geom.bounds[2] == 3.51
-
-
-@pytest.mark.parametrize(
-    "bbox",
-    [(1, 2, 3), (3, 51, 4, 50), (3, 50, 3, 51), (3, float("nan"), 4, 51), (-200, 0, 10, 1), (3, 85, 4, 86)],
-)
-def test_a_malformed_bbox_is_told(bbox: tuple[float, ...]) -> None:
-    with pytest.raises(InvalidInput):
-        area_from_bbox(bbox)
-
-
-@pytest.mark.parametrize(
-    "text", ["POLYGON ((1 2", "POINT (3 50)", "POLYGON EMPTY", '{"type": "Nonsense"}', "{broken"]
-)
-def test_an_unreadable_area_is_told(text: str) -> None:
-    with pytest.raises(InvalidInput):
-        area_from_text(text)
-
-
-def test_an_absent_area_file_is_told() -> None:
-    with pytest.raises(NotFound, match=r"field\.geojson"):
-        area_from_text("no/such/field.geojson")
 
 
 def test_points_find_their_zone_and_pixel() -> None:

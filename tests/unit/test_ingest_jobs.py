@@ -13,11 +13,12 @@ import pytest
 from ingest_catalogue import PLACE, TinyCatalogue, area_text
 
 from earthfield.catalog import Catalog
-from earthfield.cube import Cube, open_repository
+from earthfield.cube import Cube
 from earthfield.errors import BrokenArtefact, Conflict, InvalidInput, Unavailable
 from earthfield.grid import Tile, Window
 from earthfield.schemas import IngestReport, IngestRequest
 from earthfield_ingest import jobs
+from earthfield_ingest.scene import NO_ASSET, NO_QUALITY
 from earthfield_ingest.timeline import held, months
 
 WEST, EAST = Tile.parse("32631_0048_0549"), Tile.parse("32631_0049_0549")
@@ -58,7 +59,7 @@ def content(cube: Cube, source: str = S2) -> dict[int, Any]:
 
 
 def commits(tiny: TinyCatalogue, tile: Tile = WEST) -> int:
-    repository = open_repository(Catalog(tiny.folder.parent / "root").cube(tile))
+    repository = Catalog(tiny.folder.parent / "root").cube(tile).open()
     return len(list(repository.ancestry(branch="main")))
 
 
@@ -111,7 +112,7 @@ def test_a_rerun_reads_nothing_writes_nothing_and_reports_the_same(tiny: TinyCat
 
 def test_one_ingest_of_a_tile_is_one_commit(tiny: TinyCatalogue) -> None:
     run(tiny)
-    assert commits(tiny) == 3  # Icechunk's first, the empty cube, and everything
+    assert commits(tiny) == 2  # Icechunk's first, and everything
 
 
 def test_new_scenes_recompose_their_step_and_leave_the_others(tiny: TinyCatalogue) -> None:
@@ -211,12 +212,13 @@ def test_scenes_that_cannot_be_used_are_counted(tiny: TinyCatalogue) -> None:
     item.write_text(json.dumps(without))
     report = run(tiny)
     assert report.sources[S2].dropped == {
-        "no clear pixel in the area": 1, "no quality asset": 1, "no usable asset": 1,
+        "no clear pixel in the area": 1, NO_QUALITY: 1, NO_ASSET: 1,
     }  # fmt: skip
 
 
-def test_two_writers_of_one_cube_are_told_apart(tiny: TinyCatalogue) -> None:
-    path = Catalog(tiny.folder.parent / "root").cube(WEST)
+def test_two_writers_of_one_cube_are_told_apart(tiny: TinyCatalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earthfield_ingest.repository.WAIT_S", 0.3)
+    path = Catalog(tiny.folder.parent / "root").cube(WEST).path
     path.parent.mkdir(parents=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -280,7 +282,7 @@ def test_a_cube_with_other_bands_is_refused(tiny: TinyCatalogue, monkeypatch: py
 
 def test_a_folder_that_is_no_cube_is_named(tiny: TinyCatalogue) -> None:
     run(tiny)
-    path = Catalog(tiny.folder.parent / "root").cube(WEST)
+    path = Catalog(tiny.folder.parent / "root").cube(WEST).path
     shutil.rmtree(path / "refs")
     with pytest.raises(BrokenArtefact, match=WEST.id):
         run(tiny)

@@ -13,14 +13,21 @@ from hypothesis import strategies as st
 from ingest_catalogue import PLACE, TinyCatalogue, area_text
 
 from earthfield.errors import InvalidInput, NotFound, Unavailable
+from earthfield.progress import silent
 from earthfield.schemas import IngestRequest
 from earthfield.sources import source_named
 from earthfield.timeline import Period
+from earthfield_ingest.catalogues import Question, open_archive
 from earthfield_ingest.plan import plan, whole_steps
 from earthfield_ingest.scene import SUPERSEDED, footprint_of, scene_of, without_superseded
-from earthfield_ingest.search import open_archive
 
 S2 = source_named("sentinel-2-l2a")
+
+
+def ids(place: Path) -> list[str]:
+    """Ids of everything that a catalogue holds of Sentinel-2."""
+    question = Question([S2], None, Period.parse("1980..2030"))
+    return sorted(one.id for one in open_archive(str(place)).find(question, progress=silent).scenes)
 
 
 @pytest.fixture
@@ -47,10 +54,10 @@ def test_folder_file_collection_item_and_loose_items_all_open(tiny: TinyCatalogu
         tiny.folder / "catalog.json",
         tiny.folder / "sentinel-2-l2a" / "collection.json",
     ):
-        assert [one.id for one in open_archive(str(place)).everything([S2])] == ["a", "b"]
+        assert ids(place) == ["a", "b"]
     item = tiny.folder / "sentinel-2-l2a" / "a" / "a.json"
-    assert [one.id for one in open_archive(str(item)).everything([S2])] == ["a"]
-    assert [one.id for one in open_archive(str(item.parent)).everything([S2])] == ["a"]
+    assert ids(item) == ["a"]
+    assert ids(item.parent) == ["a"]
 
 
 def test_the_period_is_searched_in_whole_steps_but_counted_exactly(tiny: TinyCatalogue) -> None:
@@ -103,13 +110,41 @@ def test_wrong_requests_are_told_in_a_sentence(
         plan(request(tiny, **content))
 
 
-def test_broken_catalogues_are_named(tiny: TinyCatalogue, tmp_path: Path) -> None:
+def test_broken_items_are_named_and_the_others_planned(tiny: TinyCatalogue) -> None:
     item = tiny.folder / "sentinel-2-l2a" / "a" / "a.json"
-    item.write_text(item.read_text()[:100])
-    with pytest.raises(InvalidInput, match=r"a/a\.json is not readable JSON"):
+    whole = item.read_text()
+    for text, words in (
+        (whole[:100], "a/a.json is not readable JSON"),
+        (None, "a/a.json does not exist"),
+        ("[]", "is no STAC item"),
+        (json.dumps({**json.loads(whole), "geometry": None, "bbox": None}), "tells no place"),
+        (_without(whole, "datetime"), "breaks the STAC rules"),
+        (json.dumps({**json.loads(whole), "assets": ["B02"]}), "breaks the STAC rules"),
+    ):
+        item.unlink(missing_ok=True)
+        if text is not None:
+            item.write_text(text)
+        made = plan(request(tiny))
+        assert [one.id for one in made.items["sentinel-2-l2a"]] == ["b"], text
+        assert len(made.broken) == 1, text
+        assert words in made.broken[0]
+        assert "a/a.json" in made.broken[0]
+
+
+def test_a_catalogue_of_broken_items_alone_is_refused_with_the_first_of_them(tiny: TinyCatalogue) -> None:
+    for name in "ab":
+        (tiny.folder / "sentinel-2-l2a" / name / f"{name}.json").write_text("{")
+    with pytest.raises(NotFound, match=r"2 items are broken, first: .*/a/a\.json is not readable JSON"):
         plan(request(tiny))
-    item.unlink()
-    with pytest.raises(NotFound, match=r"a/a\.json, which does not exist"):
+
+
+def test_a_broken_part_that_is_no_item_stops_the_search(tiny: TinyCatalogue, tmp_path: Path) -> None:
+    collection = tiny.folder / "sentinel-2-l2a" / "collection.json"
+    collection.write_text(collection.read_text()[:100])
+    with pytest.raises(InvalidInput, match=r"collection\.json is not readable JSON"):
+        plan(request(tiny))
+    collection.unlink()
+    with pytest.raises(NotFound, match=r"collection\.json does not exist"):
         plan(request(tiny))
     (tiny.folder / "catalog.json").write_text('{"name": "no stac"}')
     with pytest.raises(InvalidInput, match="not STAC"):
@@ -119,13 +154,10 @@ def test_broken_catalogues_are_named(tiny: TinyCatalogue, tmp_path: Path) -> Non
         plan(request(tiny, catalog=str(tmp_path / "empty")))
 
 
-def test_an_item_that_breaks_the_rules_is_refused_with_its_catalogue(tiny: TinyCatalogue) -> None:
-    item = tiny.folder / "sentinel-2-l2a" / "a" / "a.json"
-    content = json.loads(item.read_text())
-    content["properties"].pop("datetime")
-    item.write_text(json.dumps(content))
-    with pytest.raises(InvalidInput, match="breaks the STAC rules"):
-        plan(request(tiny))
+def _without(text: str, name: str) -> str:
+    content = json.loads(text)
+    content["properties"].pop(name)
+    return json.dumps(content)
 
 
 def test_the_whole_catalogue_is_the_area_whatever_the_period(tiny: TinyCatalogue) -> None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pystac
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.transform import Affine
 
 from earthfield.sources import Source, known_sources, source_named
-from earthfield_ingest.dialect import declared_scaling
+from earthfield_ingest.dialect import declared, declared_scaling
+from earthfield_ingest.fetch import Fetcher
 from earthfield_ingest.masks import in_classes, without_bits
+from earthfield_ingest.readers import Grid
+from earthfield_ingest.readers.raster import RasterReader
 from earthfield_ingest.scene import scene_of
 from earthfield_ingest.sources.landsat_c2_l2 import CLOUDY_BITS
 from earthfield_ingest.sources.sentinel2_l2a import baseline
@@ -25,6 +35,13 @@ S2, S1, L8 = (source_named(name) for name in ("sentinel-2-l2a", "sentinel-1-rtc"
 def items_in(path: Path) -> list[dict[str, Any]]:
     content = json.loads(path.read_text())
     return content if isinstance(content, list) else content.get("features", [content])
+
+
+def pixels_of(path: Path) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as file:
+            return file.read(1)
 
 
 def stored(source: Source, item: dict[str, Any], band: str, raw: list[float]) -> list[int]:
@@ -41,11 +58,33 @@ def s2_stored(item: dict[str, Any], raw: list[float]) -> list[int]:
     return list(S2.to_stored(item, S2.bands[2], np.array(raw)))
 
 
-def test_the_three_sources_are_declared() -> None:
-    assert set(known_sources()) >= {"sentinel-2-l2a", "sentinel-1-rtc", "landsat-c2-l2"}
+def test_every_source_is_declared_whole() -> None:
     assert S2.band_names == ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-    for source in (S1, S2, L8):
-        assert np.iinfo(source.dtype).min <= source.nodata <= np.iinfo(source.dtype).max
+    assert len(known_sources()) >= 18
+    for source in known_sources().values():
+        limits = np.iinfo(source.dtype)
+        assert limits.min <= source.nodata <= limits.max
+        assert source.collections and source.title and source.roles
+        assert len(set(source.band_names)) == len(source.bands) > 0
+        for band in source.bands:
+            assert band.assets or band.variables
+            assert band.gsd_m > 0 and band.scale != 0
+            if source.classes is None:
+                assert band.unit != "1" or band.transform == "log_reflectance" or source.layout != "raster"
+
+
+def test_raster_sources_turn_nothing_into_nodata_element_by_element() -> None:
+    raw = np.array([[np.nan, 11.0, np.nan], [50.0, np.nan, 0.5]])
+    told = {"properties": {"platform": "landsat-8", "view:sun_elevation": 45.0}}
+    for source in known_sources().values():
+        if source.layout != "raster":
+            continue
+        for band in source.bands:
+            stored = source.to_stored(told, band, raw)
+            assert stored.dtype == source.dtype and stored.shape == raw.shape
+            assert (stored[np.isnan(raw)] == source.nodata).all(), source.name
+            flat = source.to_stored(told, band, raw.astype(np.float32).ravel()[::-1])
+            assert np.array_equal(flat[::-1].reshape(raw.shape), stored), source.name
 
 
 @given(st.integers(1, 32767))
@@ -103,6 +142,56 @@ def test_real_earth_search_items_had_their_offset_applied(real_data: Path) -> No
         (item,) = items_in(path)
         assert declared_scaling(item["assets"]["blue"]) == (0.0001, -0.1)
         assert stored(S2, item, "B02", [1234.0]) == [1234]
+
+
+def test_real_scene_classes_say_which_pixels_of_real_bands_count(real_data: Path) -> None:
+    for path in sorted((real_data / "stac/earth_search_static").glob("*/*.json")):
+        scene = scene_of(pystac.Item.from_dict(items_in(path)[0], href=str(path)), S2)
+        classes, numbers = (pixels_of(path.parent / f"{name}.tif") for name in ("SCL", "B04"))
+        told = declared(scene.properties, scene.assets["scl"])
+        assert told.transform is not None and told.shape is not None
+        # The files are thinned out and lie nowhere: the item tells their corner and their 109.8 km.
+        shrink = told.shape[0] / classes.shape[0]
+        transform = Affine(*told.transform) @ Affine.scale(shrink)
+        grid = Grid(GeoBox(classes.shape, transform, str(told.crs)))
+        local = {key: one for key, one in scene.assets.items() if "://" not in one["href"]}
+        reader = RasterReader(S2, grid, Fetcher())
+        assert np.array_equal(reader.clear(scene), np.isin(classes, (2, 4, 5, 6, 7, 11)))
+        red = reader.bands(replace(scene, assets=local))[0][2]
+        assert np.array_equal(red, np.where(numbers == 0, S2.nodata, numbers.astype(int)))
+
+
+@pytest.mark.parametrize(
+    ("properties", "asset", "refused"),
+    [
+        ({"datetime": "2023-06-01T00:00:00Z"}, {}, True),
+        ({"datetime": None, "start_datetime": "2023-06-01T00:00:00Z"}, {}, True),
+        ({"datetime": "2021-06-01T00:00:00Z"}, {}, False),
+        ({"datetime": "2023-06-01T00:00:00Z", "s2:processing_baseline": "05.09"}, {}, False),
+        ({"datetime": "2023-06-01T00:00:00Z", "processing:version": "05.09"}, {}, False),
+        ({"datetime": "2023-06-01T00:00:00Z", "earthsearch:boa_offset_applied": True}, {}, False),
+        ({"datetime": "2023-06-01T00:00:00Z"}, {"raster:scale": 1e-4, "raster:offset": -0.1}, False),
+    ],
+)
+def test_an_item_that_leaves_the_offset_open_is_refused(
+    properties: dict[str, Any], asset: dict[str, Any], refused: bool
+) -> None:
+    for source in (S2, source_named("sentinel-2-l1c")):
+        reason = source.refuses(s2_item(asset, **properties))
+        assert (reason is not None) == refused
+        assert reason is None or "`s2:processing_baseline`" in reason
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"processing:version": "05.12"},
+        {"sentinel:product_id": "S2A_MSIL2A_20230714T115221_N0509_R123_T28QCH_20230714T191310"},
+        {"eopf:datatake_id": "GS2B_20230322T074609_015891_N05.00"},
+    ],
+)
+def test_the_baseline_is_found_wherever_an_item_tells_it(properties: dict[str, Any]) -> None:
+    assert s2_stored(s2_item(**properties), [1500]) == [500]
 
 
 def test_real_items_of_many_providers_get_the_offset_that_their_baseline_asks(real_data: Path) -> None:

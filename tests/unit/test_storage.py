@@ -5,12 +5,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import icechunk
 import pytest
 
 from earthfield.catalog import Catalog, FieldKey, checked_name
 from earthfield.errors import InvalidInput, Unavailable
 from earthfield.grid import Tile
-from earthfield.storage import hash_of, whole_file, write_json, writing
+from earthfield.storage import hash_of, refused, whole_file, write_json, writing
 from earthfield.timeline import Period
 
 
@@ -60,6 +61,26 @@ def test_libraries_words_for_a_full_disk_are_understood(tmp_path: Path) -> None:
         raise ValueError("error writing object: No space left on device (os error 28)")
     with pytest.raises(ValueError, match="something else"), writing(tmp_path):
         raise ValueError("something else")
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "words"),
+    [
+        ('Error { code: "NoSuchBucket", message: "gone" }', InvalidInput, "no such bucket"),
+        ('Error { code: "AccessDenied", message: "no" }', InvalidInput, "AWS_ACCESS_KEY_ID"),
+        ("Connection refused (os error 111)", Unavailable, "does not answer (Connection refused"),
+        ('Error { code: "SlowDown", message: "" }', Unavailable, "again later"),
+    ],
+)
+def test_what_a_bucket_s_server_refuses_is_told_in_a_sentence(cause: str, kind: type, words: str) -> None:
+    error = icechunk.IcechunkError(f"  x error getting object\n  | \n  | context:\n  |-> a\n  `-> {cause}\n")
+    told = refused(error, "s3://earth/root")
+    assert isinstance(told, kind)
+    assert str(told).startswith(("s3://earth/root", "the server of s3://earth/root"))
+    assert words in str(told)
+    assert "\n" not in str(told)
+    assert refused(ValueError(cause), "s3://earth/root") is None  # not a server's word
+    assert refused(icechunk.IcechunkError("object not found"), "s3://earth/root") is None
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 65, "a b"])

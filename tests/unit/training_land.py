@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from earthfield.catalog import Catalog
-from earthfield.cube import SCHEMA, chunking, open_repository
+from earthfield.cube import SCHEMA, chunking
 from earthfield.frames import SourceFrames
 from earthfield.grid import TILE_PX, Tile
 from earthfield.sources import Band, Source
 from earthfield.timeline import EPOCH
+from earthfield_ingest.repository import make_repository
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -123,9 +124,9 @@ def write_cube(
     """Writes frames into the cube of a tile as an ingest does, by the schema of `earthfield.cube`."""
     import zarr
 
-    path = Catalog(root).cube(tile)
-    path.mkdir(parents=True, exist_ok=True)
-    session = open_repository(path, create=True).writable_session("main")
+    place = Catalog(root).cube(tile)
+    make_repository(place)
+    session = place.open().writable_session("main")
     store = zarr.open_group(session.store, mode="a")
     y, x = at
     for name, one in frames.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 from rasterio.features import geometry_mask
-from shapely.geometry.base import BaseGeometry
+from shapely.geometry.base import BaseGeometry, BaseMultipartGeometry
 
+from earthfield.areafile import is_vector_file, polygons_in_file
+from earthfield.areaosm import is_osm, polygon_of
 from earthfield.errors import InvalidInput, NotFound
-from earthfield.grid import PIXEL_M, TileWindow, Window, geobox_of, tiles_over, zone_of
+from earthfield.grid import PIXEL_M, Tile, TileWindow, Window, geobox_of, tiles_over, zone_of
 
 _LAT_LIMITS = (-80.0, 84.0)
 _WKT = re.compile(r"\s*(MULTI)?(POINT|LINESTRING|POLYGON|GEOMETRYCOLLECTION)\b", re.IGNORECASE)
@@ -44,11 +47,16 @@ def area_from_bbox(bbox: Sequence[float]) -> Geometry:
 
 
 def area_from_text(text: str) -> Geometry:
-    """Reads `--aoi`: a GeoJSON file (every feature), GeoJSON text, or WKT, in degrees.
+    """Reads `--aoi` in any of its forms.
+
+    Args:
+        text: WKT or GeoJSON (every feature) in degrees; or a file: GeoJSON, a Shapefile (zipped too), a GeoPackage
+            (`path.gpkg:layer` for one layer); or an OpenStreetMap relation, `osm:relation/54413`.
 
     Raises:
         InvalidInput: none of these, or not an area.
-        NotFound: it looks like a file that is not there.
+        NotFound: it looks like a file that is not there, or a relation that nobody knows.
+        Unavailable: the server of OpenStreetMap does not answer.
     """
     if text.lstrip().startswith("{"):
         return area_from_geojson(text)
@@ -57,10 +65,22 @@ def area_from_text(text: str) -> Geometry:
             return _checked(shapely.from_wkt(text))
         except shapely.errors.ShapelyError as error:
             raise InvalidInput(f"the area {text[:60]!r} is not readable WKT ({error})") from error
+    if is_osm(text):
+        return _checked(polygon_of(text))
+    if is_vector_file(text):
+        return _checked(polygons_in_file(text))
     path = Path(text)
     if not path.is_file():
-        raise NotFound(f"the area {text!r} is neither WKT nor an existing GeoJSON file")
-    return area_from_geojson(path.read_text())
+        raise NotFound(
+            f"the area {text[:200]!r} is neither WKT, osm:relation/<id> nor an existing file: check --aoi"
+        )
+    try:
+        return area_from_geojson(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, OSError) as error:
+        raise InvalidInput(
+            f"the area file {text!r} cannot be read as GeoJSON ({error}); known by their ending are .shp, .gpkg, "
+            ".fgb and .zip"
+        ) from error
 
 
 def area_from_geojson(text: str) -> Geometry:
@@ -76,7 +96,7 @@ def area_from_geojson(text: str) -> Geometry:
     crs = (json.loads(text).get("crs") or {}).get("properties", {}).get("name", "")
     if crs and not crs.endswith(("CRS84", "4326")):
         raise InvalidInput(f"the area's GeoJSON is in {crs}; GeoJSON must be in longitude and latitude")
-    return _checked(shapely.union_all(shapely.get_parts(found)))
+    return _checked(found)
 
 
 def area_of_footprints(footprints: Iterable[BaseGeometry]) -> Geometry:
@@ -96,14 +116,24 @@ def tile_windows(area: Geometry) -> list[TileWindow]:
             math.floor(-bounds.top / PIXEL_M), math.ceil(-bounds.bottom / PIXEL_M),
             math.floor(bounds.left / PIXEL_M), math.ceil(bounds.right / PIXEL_M),
         )  # fmt: skip
+        shapely.prepare(part.geom)
         for tile in tiles_over(epsg, extent):
-            inside = part.intersection(tile.geobox.extent)
-            if inside.is_empty:
-                continue
-            window = _touched(epsg, inside, tile.window & extent)
-            if window:
+            inside = _cut(part, tile)
+            window = _touched(epsg, inside, tile.window & extent) if inside is not None else None
+            if inside is not None and window:
                 found.append(TileWindow(tile, window, inside))
     return sorted(found, key=lambda one: one.tile)
+
+
+def _cut(part: Geometry, tile: Tile) -> Geometry | None:
+    """Gives what a prepared part has in a tile; only tiles on its border are worth the cutting."""
+    box = tile.geobox.extent
+    if part.geom.contains_properly(box.geom):
+        return box
+    if not part.geom.intersects(box.geom):
+        return None
+    inside = _polygonal(part.geom.intersection(box.geom))
+    return None if inside.is_empty else Geometry(inside, part.crs)
 
 
 def _touched(epsg: int, part: Geometry, extent: Window) -> Window:
@@ -131,22 +161,42 @@ def _by_zone(area: Geometry) -> list[tuple[int, Geometry]]:
         for low, high in ((-90.0, 0.0), (0.0, 90.0)):
             if high <= south or low > north:
                 continue
-            strip = shape.intersection(shapely.box(zone * 6 - 180, low, zone * 6 - 174, high))
-            if strip.is_empty or strip.area == 0:
+            strip = _polygonal(shape.intersection(shapely.box(zone * 6 - 180, low, zone * 6 - 174, high)))
+            if strip.is_empty:
                 continue
             epsg = zone_of(zone * 6 - 177, 1.0 if low >= 0 else -1.0)
             # Edges are densified first: a parallel is a curve in UTM.
             fine = Geometry(shapely.segmentize(strip, 0.01), "EPSG:4326")
-            parts.append((epsg, fine.to_crs(f"EPSG:{epsg}")))
+            turned = shapely.make_valid(fine.to_crs(f"EPSG:{epsg}").geom)
+            parts.append((epsg, Geometry(_polygonal(turned), f"EPSG:{epsg}")))
     return parts
 
 
 def _checked(shape: BaseGeometry) -> Geometry:
-    if shape.is_empty or shape.area == 0:
-        raise InvalidInput("the area is empty: give a polygon, or a box with west < east and south < north")
-    west, south, east, north = shape.bounds
+    kinds = Counter(part.geom_type for part in _parts(shape) if not part.is_empty)
+    whole = _polygonal(shapely.union_all([shapely.make_valid(part) for part in _parts(shape)]))
+    if whole.is_empty:
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+        raise InvalidInput(
+            f"the area is empty (it holds {told}): give a polygon, or a box with west < east and south < north"
+        )
+    west, south, east, north = whole.bounds
     if west < -180 or east > 180 or south < _LAT_LIMITS[0] or north > _LAT_LIMITS[1]:
         raise InvalidInput(
             f"the area {west:.4f} {south:.4f} {east:.4f} {north:.4f} leaves longitude -180..180, latitude -80..84"
         )
-    return Geometry(shapely.make_valid(shape), "EPSG:4326")
+    return Geometry(whole, "EPSG:4326")
+
+
+def _polygonal(shape: BaseGeometry) -> BaseGeometry:
+    """Leaves away the points and lines that cutting and repairing leave behind."""
+    flat = [part for part in _parts(shape) if isinstance(part, shapely.Polygon) and part.area > 0]
+    return flat[0] if len(flat) == 1 else shapely.MultiPolygon(flat)
+
+
+def _parts(shape: BaseGeometry) -> Iterator[BaseGeometry]:
+    for part in shapely.get_parts(shape):
+        if isinstance(part, shapely.GeometryCollection | BaseMultipartGeometry):
+            yield from _parts(part)
+        else:
+            yield part

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from earthfield.errors import InvalidInput
 from earthfield.grid import Tile
+from earthfield.places import CubePlace, Root, folder_of, place_of, root_of, tiles_in
 from earthfield.timeline import Period
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$", re.IGNORECASE)
@@ -44,29 +45,46 @@ class FieldKey:
         return f"{self.model}/{self.tile.id}/{self.period.id}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Catalog:
     """Addresses under one root."""
 
-    root: Path
-    """The folder that holds everything."""
+    root: Root
+    """The folder that holds everything, or the bucket that holds cubes."""
+
+    def __init__(self, root: str | Root) -> None:
+        """Args: a folder, or `s3://bucket/prefix`, where cubes alone have an address.
+
+        Raises:
+            InvalidInput: an address of another kind.
+        """
+        object.__setattr__(self, "root", root_of(root))
 
     @property
-    def cubes(self) -> Path:
+    def folder(self) -> Path:
+        """The root as what it must be for everything but cubes.
+
+        Raises:
+            InvalidInput: it is a bucket.
+        """
+        return folder_of(self.root)
+
+    @property
+    def cubes(self) -> Root:
         """Every cube."""
         return self.root / "cubes"
 
-    def cube(self, tile: Tile) -> Path:
+    def cube(self, tile: Tile) -> CubePlace:
         """The Icechunk repository of a tile."""
-        return self.cubes / tile.id
+        return place_of(self.cubes, tile)
 
     def cube_tiles(self) -> list[Tile]:
-        """Tiles that have a cube, sorted."""
-        return sorted(Tile.parse(path.name) for path in self.cubes.glob("32*_*_*"))
+        """Tiles that have a cube, sorted; errors as in `CubePlace.exists`."""
+        return tiles_in(self.cubes)
 
     def field(self, key: FieldKey) -> Path:
         """The folder of a field."""
-        return self.root / "fields" / checked_name(key.model) / key.tile.id / key.period.id
+        return self.folder / "fields" / checked_name(key.model) / key.tile.id / key.period.id
 
     def fields(
         self, model: str | None = None, tile: Tile | None = None, period: Period | None = None
@@ -77,27 +95,31 @@ class Catalog:
             tile.id if tile else "*",
             period.id if period else "*",
         )
-        for path in sorted((self.root / "fields").glob("/".join((*parts, "manifest.json")))):
+        for path in sorted((self.folder / "fields").glob("/".join((*parts, "manifest.json")))):
             name, tile_id, period_id, _ = path.parts[-4:]
             yield FieldKey(name, Tile.parse(tile_id), Period.from_id(period_id))
 
     @property
     def index(self) -> Path:
         """The LanceDB database; one table per model, `<model>.lance`."""
-        return self.root / "index"
+        return self.folder / "index"
 
     def model(self, name: str) -> Path:
         """The folder of a trained model."""
-        return self.root / "models" / checked_name(name)
+        return self.folder / "models" / checked_name(name)
 
     def report(self, kind: str, name: str) -> Path:
         """The JSON report of a job."""
-        return self.root / "reports" / checked_name(kind) / f"{checked_name(name)}.json"
+        return self.folder / "reports" / checked_name(kind) / f"{checked_name(name)}.json"
 
     def answer(self, name: str) -> Path:
         """A file that answers a question: a map, a table, a picture."""
-        return self.root / "answers" / checked_name(name)
+        return self.folder / "answers" / checked_name(name)
+
+    def texts(self, name: str) -> Path:
+        """A table of texts that have a place."""
+        return self.folder / "texts" / f"{checked_name(name)}.parquet"
 
     def labels(self, name: str) -> Path:
         """A set of labels."""
-        return self.root / "labels" / f"{checked_name(name)}.parquet"
+        return self.folder / "labels" / f"{checked_name(name)}.parquet"

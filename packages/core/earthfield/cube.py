@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, cached_property
-from pathlib import Path
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import icechunk
 import numpy as np
@@ -17,14 +15,21 @@ import zarr
 from numpy.typing import NDArray
 
 from earthfield.catalog import Catalog
-from earthfield.errors import BrokenArtefact, NotFound
+from earthfield.errors import BrokenArtefact, EarthfieldError, NotFound
 from earthfield.frames import Frames, SourceFrames
 from earthfield.grid import CHIP_PX, TILE_PX, Tile, Window, tiles_over
+from earthfield.places import CubePlace
+from earthfield.storage import cause_of, refused
 from earthfield.timeline import EPOCH, Period
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 SCHEMA = "earthfield-cube/2"
 STEPS_PER_CHUNK = 8
 """Steps in one chunk of `values`: a chip for a run of steps is read in one piece."""
+SHARD_PX = 512
+"""Side of a shard: one file of the store, encoded in one go."""
 
 CUBE_DIMS: Mapping[str, tuple[str, ...]] = {
     "values": ("step", "band", "y", "x"),
@@ -58,7 +63,8 @@ class Observation:
 def chunking(
     num_bands: int, shape: tuple[int, int] = (TILE_PX, TILE_PX)
 ) -> dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]]:
-    """Gives (chunks, shards) of `values` and `valid`: chunks of a chip, one shard for a run of steps of a tile.
+    """Gives (chunks, shards) of `values` and `valid`: chunks of a chip, shards of a quarter of a tile, for a run of
+    steps.
 
     Args:
         num_bands: bands of `values`.
@@ -68,56 +74,51 @@ def chunking(
     if shape[0] % CHIP_PX or shape[1] % CHIP_PX:
         return {"values": ((run, num_bands, *shape), None), "valid": ((run, *shape), None)}
     return {
-        "values": ((run, num_bands, CHIP_PX, CHIP_PX), (run, num_bands, *shape)),
-        "valid": ((run, CHIP_PX, CHIP_PX), (run, *shape)),
+        "values": ((run, num_bands, CHIP_PX, CHIP_PX), (run, num_bands, SHARD_PX, SHARD_PX)),
+        "valid": ((run, CHIP_PX, CHIP_PX), (run, SHARD_PX, SHARD_PX)),
     }
 
 
-def open_repository(path: Path, *, create: bool = False) -> icechunk.Repository:
-    """Opens the Icechunk repository of a tile.
+def _reading(do: Callable[Concatenate[Cube, P], R]) -> Callable[Concatenate[Cube, P], R]:
+    """Turns what damaged files or a bucket's server answer to a method of a cube into one clear sentence."""
 
-    Raises:
-        NotFound: there is none and `create` is not set.
-        BrokenArtefact: what lies there is not one.
-    """
-    _quiet()
-    storage = icechunk.local_filesystem_storage(str(path))
-    try:
-        if create:
-            return icechunk.Repository.open_or_create(storage)
-        return icechunk.Repository.open(storage)
-    except icechunk.IcechunkError as error:
-        if not path.is_dir() or not any(path.iterdir()):
-            raise NotFound(
-                f"there is no cube at {path}: run `earthfield ingest` for this area first"
+    @wraps(do)
+    def told(cube: Cube, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return do(cube, *args, **kwargs)
+        except EarthfieldError:
+            raise
+        except (icechunk.IcechunkError, RuntimeError, ValueError) as error:
+            # Codecs complain of a damaged chunk with the last two.
+            raise refused(error, cube.place) or BrokenArtefact(
+                f"the cube {cube.place} cannot be read ({cause_of(error)}): remove it and ingest again"
             ) from error
-        raise BrokenArtefact(
-            f"the cube {path} cannot be opened ({error}): remove it and ingest again"
-        ) from error
 
-
-@cache
-def _quiet() -> None:
-    """Silences the warning about side-by-side commits on a local disk: a tile has one writer at a time."""
-    if "ICECHUNK_LOG" not in os.environ:
-        icechunk.set_logs_filter("warn,icechunk::storage::object_store=error")
+    return told
 
 
 class Cube:
-    """One tile's cube at its last commit, for reading."""
+    """One tile's cube at its last commit, for reading.
 
-    def __init__(self, path: Path) -> None:
-        """Opens the cube at `path`; errors as in `open_repository`."""
-        self.path = path
-        session = open_repository(path).readonly_session("main")
+    Every method raises BrokenArtefact where files of the cube are damaged, and Unavailable where a bucket's server
+    does not answer.
+    """
+
+    @_reading
+    def __init__(self, place: CubePlace) -> None:
+        """Opens the cube at `place`; errors as in `CubePlace.open`."""
+        self.place = place
+        repository = place.open()
+        session = repository.readonly_session("main")
         self.snapshot = session.snapshot_id
-        self._root = zarr.open_group(session.store, mode="r")
+        self._root = _root_group(repository, session)
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Names of the sources it holds, sorted."""
-        return tuple(sorted(name for name, _ in self._root.groups()))
+        """Names of the sources it holds, sorted; none where nothing was committed yet."""
+        return tuple(sorted(name for name, _ in self._root.groups())) if self._root is not None else ()
 
+    @_reading
     def attributes(self, source: str) -> Mapping[str, Any]:
         """Attributes of a source's group: schema, bands, nodata, and the ledger of items.
 
@@ -126,6 +127,7 @@ class Cube:
         """
         return dict(self._group(source).attrs)
 
+    @_reading
     def observations(self, source: str, period: Period | None = None) -> list[Observation]:
         """Lists the stored steps, by step; with a period only those acquired inside it."""
         columns = (
@@ -140,6 +142,7 @@ class Cube:
         inside = (one for one in found if period is None or one.acquired in period)
         return sorted(inside, key=lambda one: one.step)
 
+    @_reading
     def read(
         self, source: str, slots: Sequence[int], window: Window
     ) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
@@ -158,6 +161,7 @@ class Cube:
             valid[here] = np.asarray(stored_valid[block, ys, xs])[inside]
         return values, valid
 
+    @_reading
     def read_valid(self, source: str, slots: Sequence[int], window: Window) -> NDArray[np.bool_]:
         """Reads only valid (T, H, W) of some slots over a window of the tile's array."""
         valid: Any = self._group(source)["valid"]
@@ -166,21 +170,21 @@ class Cube:
         return np.asarray(valid[first:last, ys, xs], bool)[[slot - first for slot in slots]]
 
     def _group(self, source: str) -> zarr.Group:
-        if source not in self._root:
+        if self._root is None or source not in self._root:
             raise NotFound(
-                f"the cube {self.path} holds no {source}; it holds {', '.join(self.sources) or 'nothing'}"
+                f"the cube {self.place} holds no {source}; it holds {', '.join(self.sources) or 'nothing'}"
             )
         group = self._root[source]
         if not isinstance(group, zarr.Group) or group.attrs.get("schema") != SCHEMA:
             raise BrokenArtefact(
-                f"the cube {self.path} does not follow {SCHEMA} for {source}: ingest it again"
+                f"the cube {self.place} does not follow {SCHEMA} for {source}: ingest it again"
             )
         return group
 
     def _array(self, source: str, name: str) -> zarr.Array:
         array = self._group(source)[name]
         if not isinstance(array, zarr.Array):
-            raise BrokenArtefact(f"{name} of {source} in the cube {self.path} is no array: ingest it again")
+            raise BrokenArtefact(f"{name} of {source} in the cube {self.place} is no array: ingest it again")
         return array
 
 
@@ -196,8 +200,8 @@ class CubeReader:
     def cube(self, tile: Tile) -> Cube | None:
         """Gives the cube of a tile, or None where there is none."""
         if tile not in self._cubes:
-            path = self._catalog.cube(tile)
-            self._cubes[tile] = Cube(path) if path.is_dir() else None
+            place = self._catalog.cube(tile)
+            self._cubes[tile] = Cube(place) if place.exists() else None
         return self._cubes[tile]
 
     def observed(self, tile: Tile, support: Period) -> dict[str, list[Observation]]:
@@ -245,6 +249,17 @@ class CubeReader:
             valid[rows, ys, xs] = got_valid
             acquired[rows] = [np.datetime64(one.acquired.replace(tzinfo=None), "us") for one in seen]
         return SourceFrames(source, bands, values, valid, acquired, nodata)
+
+
+def _root_group(repository: icechunk.Repository, session: icechunk.Session) -> zarr.Group | None:
+    """Gives the group of all sources, or None where nothing was committed yet."""
+    try:
+        return zarr.open_group(session.store, mode="r")
+    except zarr.errors.GroupNotFoundError:
+        # Damage looks the same, and must never pass for an empty cube.
+        if next(repository.ancestry(branch="main")).parent_id is None:
+            return None
+        raise
 
 
 def _instant(microseconds: int) -> datetime:

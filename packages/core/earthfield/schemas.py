@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from odc.geo.geom import Geometry
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from earthfield.area import area_from_bbox, area_from_text
 from earthfield.catalog import Catalog, checked_name
 from earthfield.errors import BrokenArtefact, InvalidInput, NotFound, Unavailable
+from earthfield.places import Root, RootField, folder_of
 from earthfield.timeline import Period, hull
 
 INPUT_SOURCES = ("sentinel-2-l2a", "sentinel-1-rtc", "landsat-c2-l2")
@@ -24,7 +24,9 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    root: Annotated[Path, Field(description="Folder that holds every artefact.")]
+    root: Annotated[
+        RootField, Field(description="Folder that holds every artefact, or s3://bucket/prefix for cubes.")
+    ]
 
     @property
     def catalog_root(self) -> Catalog:
@@ -38,7 +40,10 @@ class AreaRequest(Request):
     bbox: tuple[float, float, float, float] | None = Field(
         None, description="West, south, east, north, degrees."
     )
-    aoi: str | None = Field(None, description="GeoJSON file or text, or WKT, in degrees.")
+    aoi: str | None = Field(
+        None,
+        description="GeoJSON or WKT in degrees, a file (GeoJSON, Shapefile, GeoPackage), or osm:relation/<id>.",
+    )
     periods: tuple[str, ...] = Field(min_length=1, description="Periods such as 2018 or 2018-03..2018-09.")
     support: str | None = Field(
         None, description="When the inputs were taken; each period itself unless this wider one is given."
@@ -81,7 +86,7 @@ class IngestRequest(AreaRequest):
     """Scenes of a catalogue into cubes."""
 
     catalog: str = Field(
-        description="Folder or file of a static STAC catalogue, or the address of a STAC API."
+        min_length=1, description="Folder or file of a static STAC catalogue, or the address of a STAC API."
     )
     sources: tuple[str, ...] = Field(INPUT_SOURCES, min_length=1, description="Sources to read.")
     skip_unreadable: bool = Field(
@@ -104,6 +109,11 @@ class EmbedRequest(AreaRequest):
     model: str = Field("starter", description="Name of a model.")
     encoder: str | None = Field(None, description="Address of an encoder; in process when absent.")
     overwrite: bool = Field(False, description="Make fields again that are there already.")
+
+    @field_validator("root")
+    @classmethod
+    def _folder(cls, value: Root) -> Root:
+        return folder_of(value)
 
 
 class MapRequest(IngestRequest, EmbedRequest):
@@ -170,6 +180,12 @@ class SourceReport:
     """By first day of the step: share of the area's pixels that it shows, 0..1."""
     bytes_read: int = 0
     """Decoded bytes read in this run."""
+    moved: int = 0
+    """Items moved onto the reference of a co-registered cube; once for each tile that uses them."""
+    moved_px: float = 0.0
+    """Median length of these shifts, 10 m pixels."""
+    unmoved: dict[str, int] = field(default_factory=dict)
+    """Items of a co-registered cube that were left where they are, by reason."""
     seconds: float = 0.0
     """Time spent in reading and writing, over all tiles."""
 
@@ -186,6 +202,8 @@ class IngestReport:
     """Items left out because an asset could not be read, each with the reason."""
     unanswered: list[str] = field(default_factory=list)
     """Items for which the network failed, each with the reason; another run tries them again."""
+    broken: list[str] = field(default_factory=list)
+    """Items of the catalogue that break the rules of STAC, each with the reason; nothing can be done with them."""
     seconds: float = 0.0
     """Wall time."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from earthfield.places import RootField, folder_of
 
 
 def _state_folder() -> Path:
@@ -18,12 +21,28 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EARTHFIELD_", extra="ignore")
 
-    root: Path = Field(default=Path("earthfield-data"), description="Folder that holds every artefact.")
+    root: Annotated[RootField, NoDecode] = Field(
+        default=Path("earthfield-data"),
+        description="Folder that holds every artefact, or s3://bucket/prefix for cubes.",
+    )
     state: Path = Field(
         default_factory=_state_folder, description="Folder for what may be lost: run history."
     )
     catalog: str = Field(default="", description="STAC catalogue that the dashboard offers first.")
+    osm_url: str = Field(
+        default="https://overpass-api.de/api/interpreter",
+        description="Overpass server, or an address with {relation} that answers GeoJSON.",
+    )
     search_url: str = Field(default="http://127.0.0.1:8801", description="Address of the search service.")
     prefect_url: str = Field(default="http://127.0.0.1:8802/api", description="Address of Prefect's API.")
     dashboard_port: int = Field(default=8800, description="Port of the dashboard.")
     threads: int = Field(default=0, description="Threads for computing; 0 takes all cores.")
+
+    @property
+    def folder(self) -> Path:
+        """The root where it must be a folder.
+
+        Raises:
+            InvalidInput: it is a bucket.
+        """
+        return folder_of(self.root)

@@ -26,6 +26,7 @@ Transform = Literal["log_reflectance", "linear"]
 Loss = Literal["l1", "cross_entropy"]
 Cadence = Literal["instant", "interval", "static"]
 Layout = Literal["raster", "series", "footprints"]
+Pace = Literal["day", "month"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class Lattice:
 
     def geobox(self, tile: Tile) -> GeoBox:
         """Gives the smallest part of the grid that covers a tile, north up."""
-        box = tile.geobox.extent.to_crs(self.crs, resolution=PIXEL_M * 64).boundingbox
+        extent = tile.geobox.extent.to_crs(self.crs, resolution=PIXEL_M * 64)
+        if extent.boundingbox.span_x > 180 and extent.crs is not None and extent.crs.geographic:
+            # Across the antimeridian the columns go on beyond 180 degrees.
+            extent = extent.transform(lambda x, y: (x % 360.0, y))
+        box = extent.boundingbox
         (x, y), side = self.origin, self.pixel
         left, right = math.floor((box.left - x) / side), math.ceil((box.right - x) / side)
         bottom, top = math.floor((box.bottom - y) / side), math.ceil((box.top - y) / side)
@@ -71,6 +76,8 @@ class Band:
     """Which band of a raster asset it is, from 1."""
     variables: tuple[str, ...] = ()
     """Names of its variable inside a file that is no raster (NetCDF, Zarr, HDF5)."""
+    nodata: float | None = None
+    """Raw value of a pixel that was not measured, where neither the file nor its item tells one."""
 
 
 class ClearDecoder(Protocol):
@@ -89,6 +96,9 @@ class Quality:
     """Decodes its values."""
     required: bool = True
     """Whether an item without it is left out; one that is not required hides nothing where it is absent."""
+    nodata: float | None = None
+    """Value that says nothing, where neither the file nor its item tells one; of unsigned files it is else 0, which
+    in a bit field often is what a clear pixel has."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,8 @@ class Source:
     """Whether an item is an acquisition, stands for an interval (a year's land cover), or for all time."""
     layout: Layout = "raster"
     """How its files are built: rasters, gridded time series (NetCDF, Zarr), or footprints (HDF5)."""
+    pace: Pace = "month"
+    """How far the times of a series lie apart; days are averaged over the 5-day step that holds them."""
     classes: Mapping[int, str] | None = None
     """Names of the stored values where they are classes."""
     roles: frozenset[Role] = field(default_factory=lambda: frozenset({"input", "target"}))

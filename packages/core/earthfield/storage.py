@@ -12,28 +12,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from earthfield.errors import InvalidInput, Unavailable
+from earthfield.errors import EarthfieldError, InvalidInput, Unavailable
 
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_BUCKET = ("NoSuchBucket",)
+_NO_RIGHT = (
+    "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "Forbidden",
+    "no providers in chain provided credentials", "credentials were not properly configured",
+)  # fmt: skip
+_NO_ANSWER = (
+    "dispatch failure", "timeout", "timed out", "SlowDown", "ServiceUnavailable", "InternalError", "os error 111",
+    "error sending request", "request has failed",
+)  # fmt: skip
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns what a disk refuses while `path` is written into one clear sentence.
+def writing(path: object) -> Iterator[None]:
+    """Turns what a disk or a bucket refuses while `path` is written into one clear sentence.
 
     Raises:
-        Unavailable: the disk is full.
+        Unavailable: the disk is full, or the bucket's server does not answer.
         InvalidInput: the place cannot be written.
     """
     try:
         yield
     except Exception as error:
         # A border: libraries wrap the disk's refusal in errors of their own.
-        raise _told(error, path) or error from error
+        raise refused(error, path) or error from error
 
 
-def _told(error: Exception, path: Path) -> Exception | None:
+def refused(error: Exception, path: object) -> EarthfieldError | None:
+    """Gives in our words what a disk or a bucket's server refused, or None where it is something else.
+
+    Args:
+        error: what a library raised.
+        path: the folder, file or address.
+    """
+    if isinstance(error, EarthfieldError):
+        return None
     number = error.errno if isinstance(error, OSError) else None
     text = str(error)
     if number in _FULL or "No space left" in text or "os error 28" in text:
@@ -42,6 +59,29 @@ def _told(error: Exception, path: Path) -> Exception | None:
     if number in _READ_ONLY or any(words in text for words in denied):
         return InvalidInput(
             f"{path} cannot be written ({text}): choose another folder with --root or EARTHFIELD_ROOT"
+        )
+    from_server = type(error).__module__.startswith(("icechunk", "obstore", "_icechunk"))
+    return _refused_by_server(error, path) if from_server else None
+
+
+def cause_of(error: Exception) -> str:
+    """Gives the cause of causes out of the many lines that Icechunk tells; other errors as they are."""
+    return str(error).strip().rpartition("\n")[2].strip("`|-> ")
+
+
+def _refused_by_server(error: Exception, path: object) -> EarthfieldError | None:
+    text, cause = str(error), cause_of(error)
+    if any(words in text for words in _NO_BUCKET):
+        return InvalidInput(f"{path}: there is no such bucket: make it, or choose another root")
+    if any(words in text for words in _NO_RIGHT):
+        return InvalidInput(
+            f"{path} may not be reached by whom the environment names ({cause}): check AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and what they may do"
+        )
+    if any(words in text for words in _NO_ANSWER):
+        return Unavailable(
+            f"the server of {path} does not answer ({cause}): check AWS_ENDPOINT_URL and AWS_REGION, or run the "
+            "same command again later"
         )
     return None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,9 +18,15 @@ from rich.progress import Progress as Bars
 
 from earthfield.progress import Progress, silent
 
+if TYPE_CHECKING:
+    from earthfield.places import Root
+
 RootOption = Annotated[
-    Path | None,
-    typer.Option("--root", help="Folder of all artefacts [EARTHFIELD_ROOT, else ./earthfield-data]."),
+    str | None,
+    typer.Option(
+        "--root",
+        help="Folder of all artefacts, or s3://bucket/prefix for cubes [EARTHFIELD_ROOT, else ./earthfield-data].",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON report on stdout, nothing else.")]
 PeriodsOption = Annotated[
@@ -32,16 +38,37 @@ BboxOption = Annotated[
     typer.Option("--bbox", metavar="W S E N", help="Area as west, south, east, north in degrees."),
 ]
 AoiOption = Annotated[
-    str | None, typer.Option("--aoi", help="Area as a GeoJSON file or WKT, in longitude and latitude.")
+    str | None,
+    typer.Option(
+        "--aoi",
+        help="Area as a file (GeoJSON, Shapefile, GeoPackage or path.gpkg:layer), as WKT, "
+        "or of OpenStreetMap: osm:relation/54413.",
+    ),
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="Name of a model (`earthfield model list`).")]
 
 
-def root_or_default(root: Path | None) -> Path:
-    """Gives the root that was named, or the settings'."""
+def root_or_default(root: str | None) -> Path:
+    """Gives the root that was named, or the settings', for commands that need a folder.
+
+    Raises:
+        InvalidInput: it is a bucket, or no address that is known.
+    """
+    from earthfield.places import folder_of
+
+    return folder_of(cube_root_or_default(root))
+
+
+def cube_root_or_default(root: str | None) -> Root:
+    """Gives the root that was named, or the settings', for commands that need cubes only: a bucket will do.
+
+    Raises:
+        InvalidInput: no address that is known.
+    """
+    from earthfield.places import root_of
     from earthfield.settings import Settings
 
-    return root if root is not None else Settings().root
+    return root_of(root) if root is not None else Settings().root
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def bundled_models() -> Path:
 
 def model_names(catalog: Catalog) -> list[str]:
     """Lists the models of a root and the bundled ones, sorted."""
-    places = (catalog.root / "models", bundled_models())
+    places = (catalog.folder / "models", bundled_models())
     found = (path.parent for place in places for path in place.glob(f"*/{CONFIG_FILE}"))
     return sorted({path.name for path in found if (path / WEIGHTS_FILE).is_file()})
 

@@ -65,7 +65,9 @@ def _read(reader: CubeReader, tile: Tile, source: str, one: Observation) -> list
     cube = reader.cube(tile)
     assert cube is not None
     ledger = cube.attributes(source).get("ledger", {})
-    return [one.step, one.acquired.isoformat(), [[item, ledger.get(item)] for item in one.items]]
+    read = [one.step, one.acquired.isoformat(), [[item, ledger.get(item)] for item in one.items]]
+    shifts = one.about.get("shifts")
+    return [*read, shifts] if shifts else read  # without, a field keeps its hash
 
 
 def frames_of(observed: dict[str, list[Observation]]) -> dict[str, list[dict[str, Any]]]:

@@ -53,7 +53,7 @@ def tiles_of(request: EmbedRequest) -> list[TileWindow]:
     """
     catalog = request.catalog_root
     if request.area is not None:
-        parts = [part for part in tile_windows(request.area) if catalog.cube(part.tile).is_dir()]
+        parts = [part for part in tile_windows(request.area) if catalog.cube(part.tile).exists()]
     else:
         parts = [part for tile in catalog.cube_tiles() if (part := _ingested(catalog, tile)) is not None]
     if not parts:

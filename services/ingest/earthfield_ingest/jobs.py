@@ -6,13 +6,9 @@ import logging
 import math
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +23,10 @@ from earthfield.sources import Source, source_named
 from earthfield_ingest.compose import UNREADABLE, WAITS, Composed, compose, unseen
 from earthfield_ingest.fetch import Fetcher
 from earthfield_ingest.ledger import Entry, Ledger, StepWork, pending
+from earthfield_ingest.parallel import LOCAL, in_order, over_workers
 from earthfield_ingest.plan import Plan, plan
 from earthfield_ingest.readers import Grid, SceneReader, reader_for
+from earthfield_ingest.reference import REFERENCE, Registration, can_be_moved, check_alike, make_reference
 from earthfield_ingest.report import TileReport, TileSource, summarise
 from earthfield_ingest.repository import make_repository, only_writer
 from earthfield_ingest.scene import Scene, is_remote
@@ -38,26 +36,47 @@ __all__ = ["Plan", "TileReport", "ingest", "ingest_tile", "plan", "summarise"]
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 _REMOTE_THREADS = 8
 _LOCAL_THREADS = 4
 _WIDE_PX = 512 * 512
+_WORTH_WORKERS_PX = 500_000_000
+"""Band pixels from which on several tiles are worth a Dask cluster, which takes some seconds to start."""
 
 
-def ingest(request: IngestRequest, *, progress: Progress = silent) -> IngestReport:
+def ingest(request: IngestRequest, *, made: Plan | None = None, progress: Progress = silent) -> IngestReport:
     """Brings the scenes that a request asks for into the cubes of its tiles; what is there is not read again.
+
+    Args:
+        request: what is wanted.
+        made: its plan, where the caller has made it already.
+        progress: told after each 5-day step, or each tile where several are made at a time.
 
     Raises:
         EarthfieldError: as `plan` and `ingest_tile`.
     """
     began = time.monotonic()
-    made = plan(request)
-    reports = [ingest_tile(made, window, progress=progress) for window in made.tiles]
+    made = made or plan(request, progress=progress)
+    reports = _over_tiles(made, progress)
     report = summarise(made, reports, seconds=time.monotonic() - began)
     log.info("ingested %d items into %d tiles in %.1f s", report.items_read, len(reports), report.seconds)
     return report
+
+
+def _over_tiles(plan: Plan, progress: Progress) -> list[TileReport]:
+    """Ingests a plan's tiles: on Dask where that is asked for, or where there is much to do in several tiles."""
+    dask = plan.request.dask
+    if dask is None and len(plan.tiles) > 1 and plan.num_px > _WORTH_WORKERS_PX:
+        dask = LOCAL
+    if dask in (None, "none"):
+        fetcher = Fetcher(plan.request.allow, home=plan.request.catalog)
+        return [ingest_tile(plan, window, progress=progress, fetcher=fetcher) for window in plan.tiles]
+    tasks = [plan.only(window) for window in plan.tiles]
+    return over_workers(_ingest_only, tasks, scheduler=dask, name="ingest tiles", progress=progress)
+
+
+def _ingest_only(plan: Plan) -> TileReport:
+    """Ingests a plan of one tile; what a Dask worker does."""
+    return ingest_tile(plan, plan.tiles[0])
 
 
 def ingest_tile(
@@ -79,12 +98,12 @@ def ingest_tile(
     Raises:
         Unavailable: the disk is full, or another ingest writes this cube.
         InvalidInput: the root cannot be written.
-        Conflict: the cube was made with other bands.
+        Conflict: the cube was made with other bands, or without the co-registration that is asked for.
     """
     began = time.monotonic()
     job = _TileJob(plan, tile_window, fetcher or Fetcher(plan.request.allow, home=plan.request.catalog))
     if job.has_work():
-        with only_writer(job.path):
+        with only_writer(job.place):
             job.run(progress)
     report = job.report()
     report.seconds = round(time.monotonic() - began, 3)
@@ -109,7 +128,7 @@ class _TileJob:
         self._tile = tile_window.tile
         self._area = tile_window
         self._window = self._tile.local(tile_window.window)
-        self.path: Path = plan.request.catalog_root.cube(self._tile)
+        self.place = plan.request.catalog_root.cube(self._tile)
         self._details = {name: TileSource() for name in plan.items}
         self._scenes = {name: plan.scenes_in(tile_window, name) for name in plan.items}
         self._snapshot = ""
@@ -120,16 +139,19 @@ class _TileJob:
 
     def run(self, progress: Progress) -> None:
         """Reads and writes what is missing; the caller holds the cube's lock."""
-        make_repository(self.path)
-        # Looked up again under the lock: another ingest may just have done the work.
+        make_repository(self.place)
+        # First of all: what another ingest commits from here on makes the commit below refuse.
+        writer = CubeWriter(self.place, self._tile)
+        # Looked up again: another ingest may just have done the work.
         jobs = [job for job in self._jobs() if job.work]
         total = sum(len(job.work) for job in jobs)
-        writer, done = CubeWriter(self.path, self._tile), 0
+        done = 0
         for job in jobs:
             began = time.monotonic()
             group = writer.source(job.source)
             ledger = dict(job.ledger)
-            for work, made in self._composed(job, group):
+            registration = self._registration(job, group)
+            for work, made in self._composed(job, group, registration):
                 self._keep(job, work, made, group, ledger)
                 done += 1
                 progress(f"ingest {self._tile.id}", done, total)
@@ -138,12 +160,12 @@ class _TileJob:
         if writer.commit(
             f"ingest {', '.join(job.source.name for job in jobs)} for {self._plan.request.span}"
         ):
-            self._snapshot = Cube(self.path).snapshot
+            self._snapshot = Cube(self.place).snapshot
 
     def report(self) -> TileReport:
         """Tells what became of every item, from the cube itself."""
         inside = inside_mask(self._tile.epsg, self._area.window, self._area.area)
-        cube = Cube(self.path) if self.path.is_dir() else None
+        cube = Cube(self.place) if self.place.exists() else None
         span = self._plan.request.span
         for name, detail in self._details.items():
             source = source_named(name)
@@ -160,6 +182,11 @@ class _TileJob:
                         detail.unreadable[scene.id] = entry.note
             if cube is not None and held:
                 detail.clear_px = dict(self._clear_px(cube, source, mask))
+                if REFERENCE in cube.attributes(name):
+                    seen = cube.observations(name, span)
+                    detail.shifts = {
+                        key: one for step in seen for key, one in step.about.get("shifts", {}).items()
+                    }
         return TileReport(self._tile.id, int(np.count_nonzero(inside)), self._details, self._snapshot)
 
     def _clear_px(self, cube: Cube, source: Source, mask: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -176,11 +203,13 @@ class _TileJob:
             )
 
     def _jobs(self) -> list[_SourceJob]:
-        cube = Cube(self.path) if self.path.is_dir() else None
+        cube = Cube(self.place) if self.place.exists() else None
         jobs = []
         for name, scenes in self._scenes.items():
             source = source_named(name)
-            ledger = ledger_of(cube.attributes(name)) if cube is not None and name in cube.sources else {}
+            attributes = cube.attributes(name) if cube is not None and name in cube.sources else {}
+            check_alike(self.place, source, attributes, coregister=self._plan.request.coregister)
+            ledger = ledger_of(attributes)
             again = self._worth_another_try(source, scenes, ledger)
             window = source.window(self._tile, self._window)
             jobs.append(_SourceJob(source, scenes, ledger, pending(ledger, scenes, window, again=again)))
@@ -203,12 +232,29 @@ class _TileJob:
             return False
         return True
 
-    def _composed(self, job: _SourceJob, group: SourceWriter) -> Iterator[tuple[StepWork, Composed]]:
+    def _registration(self, job: _SourceJob, group: SourceWriter) -> Registration | None:
+        """Gives what moves the source's scenes onto the cube's reference, which is made here if it is the first."""
+        source = job.source
+        if not can_be_moved(source) or not (self._plan.request.coregister or group.coregistered):
+            return None
+        reference = group.reference
+        if reference is None:
+            reference = make_reference(source, self._tile, job.scenes, self._fetcher)
+            group.keep_reference(reference)
+        return Registration(source, self._tile, reference, self._fetcher)
+
+    def _composed(
+        self, job: _SourceJob, group: SourceWriter, registration: Registration | None
+    ) -> Iterator[tuple[StepWork, Composed]]:
         """Composes a source's steps in the order in which they are written, several at a time."""
 
         def one(work: StepWork) -> Composed:
-            reader = self._reader(job.source, work.window)
+            reader: SceneReader = (
+                registration.reader(work.window) if registration else self._reader(job.source, work.window)
+            )
             made = compose(job.source, work.scenes, reader, kept=kept[work.step])
+            if registration and made.frame is not None:
+                made.frame = registration.told(made.frame)
             self._details[job.source.name].bytes_read += reader.bytes_read
             return made
 
@@ -258,19 +304,3 @@ def _by_slot(work: list[StepWork], group: SourceWriter) -> list[StepWork]:
     """Steps that have a slot first, by slot, then new ones by step: each chunk's run is written once."""
     new = len(group.slots)
     return sorted(work, key=lambda one: (group.slots.get(one.step, new), one.step))
-
-
-def in_order(do: Callable[[T], R], tasks: Iterable[T], *, num_threads: int) -> Iterator[tuple[T, R]]:
-    """Does tasks in threads and gives them back in their order, never more than one a thread ahead."""
-    if num_threads < 2:
-        yield from ((task, do(task)) for task in tasks)
-        return
-    with ThreadPoolExecutor(num_threads) as pool:
-        waiting: deque[tuple[T, Future[R]]] = deque()
-        for task in tasks:
-            waiting.append((task, pool.submit(do, task)))
-            if len(waiting) > num_threads:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()

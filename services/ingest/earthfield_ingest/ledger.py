@@ -69,7 +69,8 @@ def pending(
         again: ids to be read again whatever the ledger says.
     """
     scenes = list(scenes)
-    told = {scene.id for scene in scenes}
+    # A part of a series that has more of its times now (`...#2018-12-30~3`) takes the place of what it was.
+    told = {scene.id.partition("~")[0] for scene in scenes}
     by_step: dict[int, list[Scene]] = {}
     for scene in scenes:
         if scene.flaw is None:
@@ -87,7 +88,9 @@ def pending(
         for _, entry in remembered.get(step, ()):
             union |= entry.window
         lost = tuple(
-            name for name, entry in remembered.get(step, ()) if entry.outcome == "used" and name not in told
+            name
+            for name, entry in remembered.get(step, ())
+            if entry.outcome == "used" and name.partition("~")[0] not in told
         )
         work.append(StepWork(step, union, tuple(usable), lost))
     return work

@@ -76,3 +76,9 @@ def provider_of(address: str) -> Provider:
         if any(host == own or host.endswith(f".{own}") for own in provider.hosts):
             return provider
     return UNKNOWN
+
+
+def address_of(catalog: str) -> str:
+    """Gives the address that `--catalog` means: a provider's API where its name is given, else what was given."""
+    known = {provider.name: provider.url for provider in PROVIDERS}
+    return known.get(catalog.strip().lower(), catalog)

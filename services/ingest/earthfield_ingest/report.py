@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
 
 from earthfield.schemas import IngestReport, SourceReport
 from earthfield.timeline import step_start
 from earthfield_ingest.compose import NOT_CLEAR, USED
 from earthfield_ingest.plan import Plan
+
+IN_PLACE = "already in place"
 
 
 @dataclass
@@ -30,9 +35,10 @@ class TileSource:
     """By STAC id what the network failed with."""
     left: dict[str, str] = field(default_factory=dict)
     """By STAC id, for the items of steps that this run could not make: why."""
+    shifts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By STAC id, for the items that a co-registered cube shows: `px` south and east, `confidence`, `reason`."""
     seconds: float = 0.0
     """Wall time of reading and writing."""
-
     area_px: int = 0
     """Pixels of the area on the source's own grid."""
 
@@ -57,8 +63,19 @@ class TileSource:
                 for step, pixels in sorted(self.clear_px.items())
             },
             bytes_read=self.bytes_read,
+            **self._moved(),
             seconds=round(self.seconds, 3),
         )
+
+    def _moved(self) -> dict[str, Any]:
+        """Puts the shifts in numbers."""
+        lengths = [math.hypot(*one["px"]) for one in self.shifts.values() if any(one["px"])]
+        unmoved = Counter(one.get("reason") or IN_PLACE for one in self.shifts.values() if not any(one["px"]))
+        return {
+            "moved": len(lengths),
+            "moved_px": round(median(lengths), 3) if lengths else 0.0,
+            "unmoved": dict(sorted(unmoved.items())),
+        }
 
 
 @dataclass
@@ -94,6 +111,13 @@ def summarise(plan: Plan, tiles: Iterable[TileReport], *, seconds: float) -> Ing
         total.outcomes |= {
             item: USED for part in parts for item, what in part.outcomes.items() if what == USED
         }
+        # A scene moves in each tile by itself.
+        total.shifts = {
+            f"{one.tile}/{item}": shift
+            for one in tiles
+            if name in one.details
+            for item, shift in one.details[name].shifts.items()
+        }
         for part in parts:
             total.read |= part.read
             total.bytes_read += part.bytes_read
@@ -109,5 +133,6 @@ def summarise(plan: Plan, tiles: Iterable[TileReport], *, seconds: float) -> Ing
         tiles={one.tile: one.sources for one in tiles},
         unreadable=[text for total in whole.values() for _, text in sorted(total.unreadable.items())],
         unanswered=[text for total in whole.values() for _, text in sorted(total.unanswered.items())],
+        broken=list(plan.broken),
         seconds=round(seconds, 3),
     )

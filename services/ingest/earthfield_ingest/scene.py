@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,14 +14,28 @@ import shapely
 from pystac.utils import str_to_datetime
 from shapely.geometry.base import BaseGeometry
 
-from earthfield.sources import Source
+from earthfield.sources import Band, Quality, Source, known_sources
 from earthfield.timeline import Period, as_utc, step_of
-from earthfield_ingest.dialect import asset_key, property_ending
+from earthfield_ingest.dialect import (
+    addresses,
+    asset_key,
+    collection_of,
+    declared,
+    flown_since,
+    property_ending,
+    unknown_crs,
+)
+from earthfield_ingest.footprint import footprint_of
 
-NO_ASSET = "no usable asset"
-NO_QUALITY = "no quality asset"
-NO_FOOTPRINT = "no footprint"
+__all__ = ["Scene", "footprint_of", "is_remote", "scene_of", "sources_of", "why_unread", "without_superseded"]
+
+NO_ASSET = "no usable asset: `assets` names none of the source's bands"
+NO_QUALITY = "no quality asset: `assets` names none that tells clear pixels"
+NO_FOOTPRINT = "no footprint: neither `geometry` nor `bbox` tells its place"
+FROM_THE_FUTURE = "its `datetime` lies in the future"
+BEFORE_LAUNCH = "its `datetime` lies before the launch of its `platform`"
 SUPERSEDED = "superseded by a newer processing"
+JOINED = "read with the item that holds the other bands of its scene"
 _ALWAYS = Period(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _REMOTE = {"http", "https", "s3", "gs", "az", "abfs"}
 
@@ -71,23 +85,30 @@ def is_remote(address: str) -> bool:
     return urlsplit(address).scheme.lower() in _REMOTE
 
 
+def sources_of(item: Mapping[str, Any], under: str | None = None) -> list[Source]:
+    """Lists the declared sources that read an item, given as a dict; see `collection_of`."""
+    collection = collection_of(item, under)
+    return [source for source in known_sources().values() if collection in source.collections]
+
+
+def why_unread(item: Mapping[str, Any], under: str | None = None) -> str:
+    """Says in a sentence why no declared source reads an item."""
+    collection = collection_of(item, under)
+    if collection is not None:
+        return f"no declared source reads its `collection` {collection}"
+    return "it names no `collection`, and neither its product type nor its `id` tells a product that is known"
+
+
 def scene_of(item: pystac.Item, source: Source, *, remote: bool = False) -> Scene:
     """Takes from an item what its source needs.
 
     Args:
         item: the item.
         source: the source whose collection it belongs to.
-        remote: whether the catalogue came over the network; then assets on the local disk are left out, so that
-            nobody else's catalogue can make us read our own files.
+        remote: whether the catalogue came over the network; then an address on the local disk is the last choice
+            (and whoever opens it refuses it, unless the user allows it).
     """
-    wanted = {name for band in source.bands for name in band.assets}
-    wanted |= {name for quality in source.quality for name in quality.assets}
-    assets = {}
-    for key in sorted(wanted & item.assets.keys()):
-        href = item.assets[key].get_absolute_href() or item.assets[key].href
-        if is_remote(href) or not remote:
-            assets[key] = {**item.assets[key].to_dict(), "href": href}
-    footprint = footprint_of(item)
+    assets, footprint = dict(_usable(item, source, remote=remote)), footprint_of(item)
     return Scene(
         id=item.id,
         source=source.name,
@@ -95,38 +116,77 @@ def scene_of(item: pystac.Item, source: Source, *, remote: bool = False) -> Scen
         footprint=footprint,
         properties=item.properties,
         assets=assets,
-        flaw=source.refuses(item.to_dict(transform_hrefs=False)) or _flaw(source, assets, footprint),
+        flaw=_flaw(item, source, assets, footprint),
         stands_for=_interval(item, source),
     )
 
 
-def footprint_of(item: pystac.Item) -> BaseGeometry:
-    """Gives an item's footprint in degrees, cut in two where it crosses the antimeridian; empty if it has none."""
-    if item.geometry is not None:
-        shape = shapely.geometry.shape(item.geometry)
-    elif item.bbox is not None and len(item.bbox) in (4, 6):
-        half = len(item.bbox) // 2
-        west, south, east, north = (*item.bbox[:2], *item.bbox[half : half + 2])
-        shape = shapely.box(west, south, east + 360 if east < west else east, north)
-    else:
-        return shapely.Polygon()
-    return _unwrapped(shapely.force_2d(shape))
-
-
 def without_superseded(scenes: Iterable[Scene]) -> list[Scene]:
-    """Marks every scene of which the catalogue holds a newer processing."""
-    newest: dict[tuple[str, ...], Scene] = {}
+    """Brings every acquisition to one scene: older processings are marked, and parts of one are joined.
+
+    Parts are items of one processing of one acquisition that publish different bands, as the USGS does with surface
+    reflectance and surface temperature. The first of them gets the assets of all.
+    """
     scenes = list(scenes)
-    for scene in scenes:
-        key = _acquisition(scene)
-        if key not in newest or _processing(newest[key]) < _processing(scene):
-            newest[key] = scene
-    return [
-        replace(scene, flaw=SUPERSEDED)
-        if _processing(scene)[:2] < _processing(newest[_acquisition(scene)])[:2] and scene.flaw is None
-        else scene
-        for scene in scenes
-    ]
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, scene in enumerate(scenes):
+        groups.setdefault(_acquisition(scene), []).append(place)
+    changed: dict[int, Scene | None] = {}
+    for places in groups.values():
+        newest = max(_processing(scenes[place])[:2] for place in places)
+        usable = [place for place in places if scenes[place].flaw is None]
+        old = {place for place in usable if _processing(scenes[place])[:2] < newest}
+        changed |= {place: replace(scenes[place], flaw=SUPERSEDED) for place in old}
+        changed |= _joined(scenes, [place for place in usable if place not in old])
+    return [one for place, scene in enumerate(scenes) if (one := changed.get(place, scene)) is not None]
+
+
+def _usable(item: pystac.Item, source: Source, *, remote: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the assets that a source can use, each with an address that can be read, and its nodata.
+
+    An asset whose own address may not be read, or is of a scheme that nobody knows, is taken from an alternate one.
+    """
+    parts: tuple[Band | Quality, ...] = (*source.bands, *source.quality)
+    for part in parts:
+        for key in part.assets:
+            if key not in item.assets:
+                continue
+            asset = item.assets[key].to_dict()
+            own = item.assets[key].get_absolute_href()
+            told = (own, *addresses(asset)[1:]) if own else addresses(asset)
+            local = next((one for one in told if "://" not in one or one.startswith("file://")), None)
+            href = next((one for one in told if is_remote(one) or (not remote and one == local)), local)
+            if href is None:
+                continue
+            asset["href"] = href
+            if part.nodata is not None and declared(item.properties, asset).nodata is None:
+                asset["nodata"] = part.nodata
+            yield key, asset
+
+
+def _joined(scenes: Sequence[Scene], places: Sequence[int]) -> dict[int, Scene | None]:
+    """Joins parts of one acquisition to the one with the most bands; a part with the same id falls away."""
+    if len(places) < 2:
+        return {}
+    bands = {place: _band_keys(scenes[place]) for place in places}
+    first = max(places, key=lambda place: (len(bands[place]), -place))
+    parts = [place for place in places if place != first and bands[place].isdisjoint(bands[first])]
+    if not parts:
+        return {}
+    changed: dict[int, Scene | None] = {}
+    assets = dict(scenes[first].assets)
+    for place in parts:
+        assets = {**scenes[place].assets, **assets}
+        same = scenes[place].id == scenes[first].id
+        changed[place] = None if same else replace(scenes[place], flaw=JOINED)
+    return {**changed, first: replace(scenes[first], assets=assets)}
+
+
+def _band_keys(scene: Scene) -> set[str]:
+    """Names of the bands that a scene holds."""
+    source = known_sources().get(scene.source)
+    bands = source.bands if source is not None else ()
+    return {band.name for band in bands if asset_key(scene.assets, band.assets) is not None}
 
 
 def _acquisition(scene: Scene) -> tuple[str, ...]:
@@ -136,7 +196,7 @@ def _acquisition(scene: Scene) -> tuple[str, ...]:
     place = properties.get("grid:code") or property_ending(properties, "mgrs_tile") or ""
     path, row = property_ending(properties, "wrs_path"), property_ending(properties, "wrs_row")
     if path is not None and row is not None:
-        place = f"WRS-{int(path):03}{int(row):03}"
+        place = f"WRS-{path!s:0>3}{row!s:0>3}"
     sensed = re.search(r"_S(\d{8}T\d{6})", str(property_ending(properties, "datastrip_id") or ""))
     instant = sensed[1] if sensed else f"{scene.acquired:%Y%m%dT%H%M%S}"
     place = re.sub(r"^MGRS-0?", "", str(place)).lstrip("0").upper()
@@ -149,7 +209,8 @@ def _processing(scene: Scene) -> tuple[str, str, str]:
     """What orders processings of one acquisition, oldest first: baseline, time of making, id."""
     properties = scene.properties
     baseline = property_ending(properties, "processing_baseline", "version") or ""
-    made = property_ending(properties, "generation_time", "processing_datetime") or ""
+    made = property_ending(properties, "generation_time", "processing_datetime")
+    made = made or properties.get("processing:datetime") or ""
     return str(baseline), str(made), scene.id
 
 
@@ -170,25 +231,29 @@ def _interval(item: pystac.Item, source: Source) -> Period | None:
     return Period(as_utc(str_to_datetime(start)), as_utc(str_to_datetime(end)))
 
 
-def _flaw(source: Source, assets: Mapping[str, Any], footprint: BaseGeometry) -> str | None:
+def _flaw(
+    item: pystac.Item, source: Source, assets: Mapping[str, Any], footprint: BaseGeometry
+) -> str | None:
+    """Says why an item cannot be used, the most telling reason first."""
+    content = item.to_dict(include_self_link=False, transform_hrefs=False)
+    refused = source.refuses(content) or _skewed(content, _instant(item))
+    if refused is not None:
+        return refused
     if footprint.is_empty:
         return NO_FOOTPRINT
     if all(asset_key(assets, band.assets) is None for band in source.bands):
         return NO_ASSET
     if any(one.required and asset_key(assets, one.assets) is None for one in source.quality):
         return NO_QUALITY
+    field = unknown_crs(item.properties, assets.values())
+    return f"its `{field}` tells a coordinate system that PROJ does not know" if field else None
+
+
+def _skewed(item: Mapping[str, Any], acquired: datetime) -> str | None:
+    """Says whether a clock was wrong: nothing is measured before launch, or more than a day from now."""
+    if acquired > datetime.now(UTC) + timedelta(days=1):
+        return FROM_THE_FUTURE
+    launch = flown_since(item)
+    if launch is not None and acquired < as_utc(datetime.fromisoformat(launch)):
+        return BEFORE_LAUNCH
     return None
-
-
-def _unwrapped(shape: BaseGeometry) -> BaseGeometry:
-    """Cuts a shape at the antimeridian; one wider than half the globe is taken to cross it."""
-    west, _, east, _ = shape.bounds
-    if east - west > 180 and shape.geom_type == "Polygon":
-        shape = shapely.transform(shape, lambda xy: xy + [[360.0, 0.0]] * (xy[:, :1] < 0))
-    shape = shapely.make_valid(shape)
-    if shape.bounds[2] <= 180:
-        return shape
-    east_part = shapely.transform(
-        shape.intersection(shapely.box(180, -90, 540, 90)), lambda xy: xy - [360.0, 0.0]
-    )
-    return shapely.union_all([shape.intersection(shapely.box(-180, -90, 180, 90)), east_part])

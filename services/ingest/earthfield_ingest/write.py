@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,17 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from earthfield.cube import CUBE_DIMS, SCHEMA, STEPS_PER_CHUNK, chunking, open_repository
+from earthfield.cube import CUBE_DIMS, SCHEMA, SHARD_PX, STEPS_PER_CHUNK, chunking
 from earthfield.errors import Conflict
 from earthfield.grid import Tile, Window
+from earthfield.places import CubePlace
 from earthfield.sources import Source
 from earthfield.storage import writing
 from earthfield.timeline import EPOCH, as_utc
 from earthfield_ingest.compose import Frame
 from earthfield_ingest.ledger import Entry, Ledger
+from earthfield_ingest.reference import REFERENCE, Reference
+from earthfield_ingest.repository import commit
 
 _CODEC = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
 _ROWS = 512
@@ -34,10 +37,10 @@ _COLUMNS: Mapping[str, tuple[Any, Any]] = {
 class CubeWriter:
     """Everything that one run writes into one cube: nothing of it is seen before `commit`."""
 
-    def __init__(self, cube: Path, tile: Tile) -> None:
-        """Args: the cube's folder, which must hold a repository; its tile. The caller is its only writer."""
+    def __init__(self, cube: CubePlace, tile: Tile) -> None:
+        """Args: the cube's place, which must hold a repository; its tile. The caller is its only writer."""
         self._path, self._tile = cube, tile
-        self._session = open_repository(cube).writable_session("main")
+        self._session = cube.open().writable_session("main")
         self._root = zarr.open_group(self._session.store, mode="a")
 
     def source(self, source: Source) -> SourceWriter:
@@ -53,15 +56,14 @@ class CubeWriter:
         """Makes everything written so far visible at once; gives whether there was something."""
         if not self._session.has_uncommitted_changes:
             return False
-        with writing(self._path):
-            self._session.commit(message)
+        commit(self._session, self._path, message)
         return True
 
 
 class SourceWriter:
     """One source's group of a cube in the making."""
 
-    def __init__(self, path: Path, root: zarr.Group, source: Source, tile: Tile) -> None:
+    def __init__(self, path: CubePlace, root: zarr.Group, source: Source, tile: Tile) -> None:
         """Args: the cube's folder, for messages; its root group; the source; the tile. Errors as in
         `CubeWriter.source`."""
         self._path = path
@@ -77,6 +79,9 @@ class SourceWriter:
         self._columns = {name: list(np.asarray(self._array(name)[:])) for name in _COLUMNS}
         self._slots = {int(step): slot for slot, step in enumerate(self._columns["step"])}
         self._run: _Run | None = None
+        # Encoding runs beside reading: zarr leaves a core idle where only one of them does something.
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._writing: Future[None] | None = None
 
     @property
     def slots(self) -> Mapping[int, int]:
@@ -95,6 +100,29 @@ class SourceWriter:
             step, EPOCH + timedelta(microseconds=int(columns["acquired"])), tuple(json.loads(columns["items"])),
             np.asarray(values), np.asarray(valid, bool), json.loads(columns["about"]),
         )  # fmt: skip
+
+    @property
+    def coregistered(self) -> bool:
+        """Whether scenes of this group are moved onto a reference."""
+        return REFERENCE in self._group.attrs
+
+    @property
+    def reference(self) -> Reference | None:
+        """What scenes are moved onto, if there is one."""
+        if REFERENCE not in self._group:
+            return None
+        told: Any = self._group.attrs[REFERENCE]
+        return Reference(np.asarray(self._array(REFERENCE)[:]), told["band"], tuple(told["items"]))
+
+    def keep_reference(self, reference: Reference | None) -> None:
+        """Keeps a new reference; without one only remembers that scenes are to be moved."""
+        with writing(self._path):
+            self._group.attrs[REFERENCE] = reference.attributes if reference is not None else {}
+            if reference is not None:
+                self._group.create_array(
+                    REFERENCE, data=reference.values, chunks=(SHARD_PX, SHARD_PX), fill_value=np.nan,
+                    dimension_names=("y", "x"), compressors=_CODEC,
+                )  # fmt: skip
 
     def put(self, frame: Frame, window: Window) -> None:
         """Takes one frame over a window of the group's arrays; frames are written a chunk's run at a time."""
@@ -115,6 +143,8 @@ class SourceWriter:
     def finish(self, ledger: Ledger) -> None:
         """Writes what still waits, the columns that have a value a step, and the ledger."""
         self._flush()
+        self._wait()
+        self._pool.shutdown()
         with writing(self._path):
             for name, (kind, _) in _COLUMNS.items():
                 array = self._array(name)
@@ -124,17 +154,28 @@ class SourceWriter:
             self._group.attrs["ledger"] = {name: entry.as_json() for name, entry in sorted(ledger.items())}
 
     def _flush(self) -> None:
+        """Hands the run to the thread that writes, once that has written the one before."""
+        self._wait()
         run, self._run = self._run, None
-        if run is None:
-            return
+        if run is not None:
+            self._writing = self._pool.submit(self._write, run, len(self._slots))
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def _write(self, run: _Run, num_slots: int) -> None:
         values, valid = self._array("values"), self._array("valid")
-        ys, xs = run.window.slices
         with writing(self._path):
-            if values.shape[0] < len(self._slots):
-                values.resize((len(self._slots), *values.shape[1:]))
-                valid.resize((len(self._slots), *valid.shape[1:]))
-            values[run.slots, :, ys, xs] = run.values
-            valid[run.slots, ys, xs] = run.valid
+            if values.shape[0] < num_slots:
+                values.resize((num_slots, *values.shape[1:]))
+                valid.resize((num_slots, *valid.shape[1:]))
+            # A shard at a time: encoding them all at once would hold the run in memory once more.
+            for part in _shards(run.window):
+                (ys, xs), (y, x) = part.slices, part.shifted(-run.window.y0, -run.window.x0).slices
+                values[run.slots, :, ys, xs] = run.values[:, :, y, x]
+                valid[run.slots, ys, xs] = run.valid[:, y, x]
 
     def _array(self, name: str) -> Any:
         return self._group[name]
@@ -143,6 +184,13 @@ class SourceWriter:
 def ledger_of(attributes: Mapping[str, Any]) -> Ledger:
     """Reads the ledger from a group's attributes."""
     return {name: Entry.from_json(entry) for name, entry in attributes.get("ledger", {}).items()}
+
+
+def _shards(window: Window) -> Iterator[Window]:
+    """Cuts a window along the borders of shards."""
+    for y in range(window.y0 // SHARD_PX * SHARD_PX, window.y1, SHARD_PX):
+        for x in range(window.x0 // SHARD_PX * SHARD_PX, window.x1, SHARD_PX):
+            yield window & Window(y, y + SHARD_PX, x, x + SHARD_PX)
 
 
 class _Run:

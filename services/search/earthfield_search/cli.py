@@ -159,7 +159,7 @@ def serve(
     serve_search(Settings(root=root_or_default(root)), host=host, port=port)
 
 
-def _catalog(root: Path | None) -> Catalog:
+def _catalog(root: str | None) -> Catalog:
     from earthfield.catalog import Catalog
 
     return Catalog(root_or_default(root))

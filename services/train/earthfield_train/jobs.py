@@ -57,7 +57,7 @@ class TrainRequest(Request):
     @property
     def roots(self) -> tuple[Path, ...]:
         """Where cubes are looked for."""
-        return self.data or (self.root,)
+        return self.data or (self.catalog_root.folder,)
 
 
 @dataclass

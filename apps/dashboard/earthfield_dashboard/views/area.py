@@ -180,7 +180,7 @@ def _start(catalog: str, period: str, model: str) -> None:
         return
     request = checked_request(
         MapRequest,
-        root=settings().root.absolute(),
+        root=settings().folder.absolute(),
         catalog=catalog.strip(),
         periods=(period,),
         model=model,

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from earthfield.errors import BrokenArtefact, Unavailable
 from earthfield.grid import Window
 from earthfield.sources import Band, Quality, Source
+from earthfield_ingest.access import shown
 from earthfield_ingest.dialect import Declared, asset_key, declared
 from earthfield_ingest.fetch import Fetcher
 from earthfield_ingest.readers.grid import Grid
-from earthfield_ingest.scene import Scene, is_remote
+from earthfield_ingest.readers.resample import Positions, bilinear, nearest
+from earthfield_ingest.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -117,15 +115,16 @@ def stored(source: Source, item: Mapping[str, Any], band: Band, raster: Raster) 
     plain float arithmetic and still be read at the speed of memory.
     """
     raw = raster.values
+    out = np.empty(raw.shape, source.dtype)
     if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 2:
-        kinds = np.arange(1 << (8 * raw.dtype.itemsize), dtype=f"u{raw.dtype.itemsize}").view(raw.dtype)
+        places = raw.view(f"u{raw.dtype.itemsize}")
+        # No longer than what occurs: making a whole table of 65,536 takes longer than using it.
+        kinds = np.arange(int(places.max(initial=0)) + 1, dtype=places.dtype).view(raw.dtype)
         meant = np.where(_is_measured(kinds, raster.nodata), kinds, np.nan)
-        table = source.to_stored(item, band, meant)
-        values = np.take(table, raw.view(f"u{raw.dtype.itemsize}"))
+        np.take(source.to_stored(item, band, meant), places, out=out, mode="clip")
     else:
-        meant = np.where(_is_measured(raw, raster.nodata), raw, np.nan).astype(np.float64, copy=False)
-        values = source.to_stored(item, band, meant)
-    return raster.covered(values, fill=source.nodata)
+        out[:] = source.to_stored(item, band, np.where(_is_measured(raw, raster.nodata), raw, np.nan))
+    return raster.covered(out, fill=source.nodata)
 
 
 def _decoded(quality: Quality, raster: Raster) -> NDArray[np.bool_]:
@@ -139,12 +138,6 @@ def _decoded(quality: Quality, raster: Raster) -> NDArray[np.bool_]:
     return quality.is_clear(np.where(measured, raw, 0)) & measured
 
 
-@retry(
-    retry=retry_if_exception_type(Unavailable),
-    stop=stop_after_attempt(4),
-    wait=wait_exponential_jitter(initial=0.5, max=8),
-    reraise=True,
-)
 def read_asset(
     address: str,
     grid: Grid,
@@ -169,43 +162,22 @@ def read_asset(
         index: which band, from 1.
 
     Raises:
-        BrokenArtefact: the file is missing or cannot be decoded.
+        BrokenArtefact: the file is missing, may not be read or cannot be decoded.
         Unavailable: the network fails, also after some tries.
     """
-    try:
-        with fetcher.raster(address) as file:
-            if index > file.count:
-                raise BrokenArtefact(f"{address} has {file.count} bands, and band {index} is wanted")
-            missing = file.nodata if file.nodata is not None else told.nodata
-            if missing is None and np.issubdtype(file.dtypes[index - 1], np.unsignedinteger):
-                missing = 0
-            crs, transform = _place(file, told, address)
-            factor = nesting(transform, grid) if crs == grid.crs else None
-            if factor is not None:
-                return _nested(file, grid, transform, factor, missing, index)
-            return _warped(file, grid, crs, transform, resampling, missing, index)
-    except RasterioError as error:
-        reason = " ".join(str(error).split())
-        if is_remote(address) and not _is_broken(address, reason):
-            raise Unavailable(f"{address} does not answer ({reason}): try again later") from error
-        raise BrokenArtefact(f"{address} cannot be read ({reason})") from error
-
-
-def _is_broken(address: str, reason: str) -> bool:
-    """Tells whether a remote file is missing, forbidden or no raster, rather than its server in trouble.
-
-    Where GDAL only says that the file does not exist, which it says of many things, the server is asked itself.
-    """
-    if "CURL error" in reason or re.search(r"HTTP response code\D*(5\d\d|429|408)", reason):
-        return False
-    if urlsplit(address).scheme not in ("http", "https"):
-        return True
-    one_byte = {"Range": "bytes=0-0"}
-    try:
-        with httpx.stream("GET", address, headers=one_byte, follow_redirects=True, timeout=15) as answer:
-            return answer.status_code < 500 and answer.status_code not in (408, 429)
-    except httpx.HTTPError:
-        return False
+    with fetcher.raster(address) as file:
+        if index > file.count:
+            raise BrokenArtefact(f"{shown(address)} has {file.count} bands, and band {index} is wanted")
+        missing = file.nodata if file.nodata is not None else told.nodata
+        if missing is None and np.issubdtype(file.dtypes[index - 1], np.unsignedinteger):
+            missing = 0
+        crs, transform = _place(file, told, address)
+        factor = nesting(transform, grid) if crs == grid.crs else None
+        if factor is not None:
+            return _nested(file, grid, transform, factor, missing, index)
+        if crs == grid.crs and is_coarser(transform, grid):
+            return _resampled(file, grid, transform, resampling, missing, index)
+        return _warped(file, grid, crs, transform, resampling, missing, index)
 
 
 def _place(file: Any, told: Declared, address: str) -> tuple[CRS, Affine]:
@@ -213,13 +185,18 @@ def _place(file: Any, told: Declared, address: str) -> tuple[CRS, Affine]:
 
     An item's transform belongs to the shape that the item tells: a file of another shape covers the same ground.
     """
-    crs = file.crs or (CRS.from_user_input(told.crs) if told.crs else None)
-    transform = file.transform
-    if transform.is_identity and told.transform is not None:
-        rows, cols = told.shape or (file.height, file.width)
-        transform = Affine(*told.transform) @ Affine.scale(cols / file.width, rows / file.height)
+    try:
+        crs = file.crs or (CRS.from_user_input(told.crs) if told.crs else None)
+        transform = file.transform
+        if transform.is_identity and told.transform is not None:
+            rows, cols = told.shape or (file.height, file.width)
+            transform = Affine(*told.transform) @ Affine.scale(cols / file.width, rows / file.height)
+    except (CRSError, TypeError, ValueError) as error:
+        raise BrokenArtefact(
+            f"{shown(address)} has no place, and what its item tells is none ({error})"
+        ) from error
     if crs is None or transform.is_identity:
-        raise BrokenArtefact(f"{address} has no coordinate system, and its item tells none")
+        raise BrokenArtefact(f"{shown(address)} has no coordinate system, and its item tells none")
     return crs, transform
 
 
@@ -269,6 +246,31 @@ def _enlarged(data: NDArray[Any], factor: int) -> NDArray[Any]:
     return fine.reshape(rows * factor, cols * factor)
 
 
+def is_coarser(transform: Affine, grid: Grid) -> bool:
+    """Tells whether a file's pixels stand straight and are no smaller than the grid's."""
+    straight = (transform.b, transform.d) == (0.0, 0.0) and transform.a > 0 > transform.e
+    return straight and transform.a >= grid.transform.a and transform.e <= grid.transform.e
+
+
+def _resampled(
+    file: Any, grid: Grid, transform: Affine, resampling: Resampling, nodata: float | None, index: int
+) -> Raster:
+    own, (rows, cols) = grid.transform, grid.shape
+    at = Positions(
+        (own.f + (np.arange(rows) + 0.5) * own.e - transform.f) / transform.e,
+        (own.c + (np.arange(cols) + 0.5) * own.a - transform.c) / transform.a,
+    )
+    part = at.needed((file.height, file.width))
+    if not part:
+        return Raster(np.zeros(grid.shape, file.dtypes[index - 1]), nodata, Window(0, 0, 0, 0))
+    data = file.read(index, window=((part.y0, part.y1), (part.x0, part.x1)))
+    at = at.shifted(part.y0, part.x0)
+    if resampling == Resampling.nearest:
+        values, inside = nearest(data, at)
+        return Raster(values, nodata, inside if inside.shape != grid.shape else None)
+    return Raster(bilinear(data, _is_measured(data, nodata), at), math.nan)
+
+
 def _warped(
     file: Any,
     grid: Grid,
@@ -303,7 +305,7 @@ def _is_measured(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
 
 @contextmanager
 def naming(scene: Scene, key: str) -> Iterator[None]:
-    """Names the item and the asset of what is broken."""
+    """Names the item and the asset of what is broken or does not answer."""
     try:
         yield
     except BrokenArtefact as error:
@@ -311,3 +313,5 @@ def naming(scene: Scene, key: str) -> Iterator[None]:
             f"item {scene.id}, asset {key}: {error}; fetch the file again, or leave such items out with "
             "--skip-unreadable"
         ) from error
+    except Unavailable as error:
+        raise Unavailable(f"item {scene.id}, asset {key}: {error}") from error

@@ -17,6 +17,12 @@ from earthfield_ingest.masks import in_classes
 NODATA = -32768
 SCALE = 1e-4
 _OFFSET_DN = -1000.0
+OFFSET_SINCE = "2022-01-25"
+"""From this day on the archive was filled with processing 04.00 and later."""
+UNTOLD = (
+    "neither `s2:processing_baseline` nor the offset in `raster:bands` tells whether its numbers carry the offset "
+    "of processing 04.00"
+)
 
 CLEAR_CLASSES = (2, 4, 5, 6, 7, 11)
 """Scene classes that show the surface: dark areas, vegetation, bare soil, water, unclassified, and snow (which is
@@ -62,11 +68,25 @@ def scaling(item: Mapping[str, Any], band: Band) -> tuple[float, float]:
 
 def baseline(properties: Mapping[str, Any]) -> tuple[int, int]:
     """Gives the processing baseline as (4, 0) for `04.00`; (0, 0) where the item does not tell it."""
-    found = re.match(r"^N?(\d{2})\.?(\d{2})$", str(property_ending(properties, "processing_baseline") or ""))
+    told = property_ending(properties, "processing_baseline") or properties.get("processing:version")
+    found = re.match(r"^N?(\d{2})\.?(\d{2})$", str(told or ""))
     if found is None:
-        name = str(property_ending(properties, "product_uri", "datatake_id") or "")
+        name = str(property_ending(properties, "product_uri", "product_id", "datatake_id") or "")
         found = re.search(r"_N(\d{2})\.?(\d{2})(?:_|$)", name)
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def refuses(item: Mapping[str, Any]) -> str | None:
+    """Refuses items of the years since processing 04.00 that leave open whether their numbers carry its offset."""
+    properties, assets = item.get("properties", {}), item.get("assets", {})
+    since = str(properties.get("datetime") or properties.get("start_datetime") or "") >= OFFSET_SINCE
+    if not since or baseline(properties) != (0, 0):
+        return None
+    keys = (asset_key(assets, band.assets) for band in SOURCE.bands)
+    told = property_ending(properties, "boa_offset_applied") is not None
+    if told or any(key is not None and declared_scaling(assets[key]) for key in keys):
+        return None
+    return UNTOLD
 
 
 def _is_true(flag: Any) -> bool:
@@ -78,25 +98,30 @@ def _band(name: str, gsd_m: float, common: str) -> Band:
     return Band(name, gsd_m, aliases, scale=SCALE, transform="log_reflectance")
 
 
+BANDS = (
+    _band("B02", 10.0, "blue"),
+    _band("B03", 10.0, "green"),
+    _band("B04", 10.0, "red"),
+    _band("B05", 20.0, "rededge1"),
+    _band("B06", 20.0, "rededge2"),
+    _band("B07", 20.0, "rededge3"),
+    _band("B08", 10.0, "nir"),
+    _band("B8A", 20.0, "nir08"),
+    _band("B11", 20.0, "swir16"),
+    _band("B12", 20.0, "swir22"),
+)
+
 SOURCE = Source(
     name="sentinel-2-l2a",
     title="Sentinel-2 Level-2A surface reflectance",
-    bands=(
-        _band("B02", 10.0, "blue"),
-        _band("B03", 10.0, "green"),
-        _band("B04", 10.0, "red"),
-        _band("B05", 20.0, "rededge1"),
-        _band("B06", 20.0, "rededge2"),
-        _band("B07", 20.0, "rededge3"),
-        _band("B08", 10.0, "nir"),
-        _band("B8A", 20.0, "nir08"),
-        _band("B11", 20.0, "swir16"),
-        _band("B12", 20.0, "swir22"),
-    ),
+    bands=BANDS,
     dtype="int16",
     nodata=NODATA,
-    collections=("sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-s2-l2a", "sentinel-s2-l2a-cogs"),
+    collections=(
+        "sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-2-pre-c1-l2a", "sentinel-s2-l2a", "sentinel-s2-l2a-cogs",
+    ),
     to_stored=to_stored,
+    refuses=refuses,
     quality=(Quality(("SCL", "scl", "SCL_20m"), partial(in_classes, classes=CLEAR_CLASSES)),),
     keeps=("platform", "relative_orbit", "processing_baseline", "sun_azimuth", "sun_elevation"),
-)
+)  # fmt: skip

@@ -13,7 +13,7 @@ from earthfield_search.api.app import create_app
 def serve(settings: Settings, *, host: str | None = None, port: int | None = None) -> None:
     """Serves until it is ended; where, unless told, is the address that others look for it at."""
     address = urlsplit(settings.search_url)
-    app = create_app(settings.root.absolute(), catalog_href=settings.catalog)
+    app = create_app(settings.folder.absolute(), catalog_href=settings.catalog)
     uvicorn.run(
         app,
         host=host or address.hostname or "127.0.0.1",
