@@ -94,6 +94,9 @@ def raw(catalog: Path, _root: Path, _tiles: list[Tile], _: str) -> int:
     return len(files)
 
 
+OTHERS: dict[str, Callable[..., int]] = {"rasterio": raw, "odc-stac": baseline}
+
+
 def _child(job: Callable[..., int], arguments: tuple[Any, ...], answer: Any) -> None:
     began, cpu = time.perf_counter(), time.process_time()
     items = job(*arguments)
@@ -121,20 +124,16 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=60, help="length of the period from 2022-01-01")
     parser.add_argument("--tiles", type=int, nargs="+", default=[1], help="1, 4, 9 or 16")
     parser.add_argument("--dask", default="none", help="none, local, or the address of a scheduler")
-    parser.add_argument("--only-ours", action="store_true", help="leave the others out")
+    parser.add_argument("--beside", nargs="*", choices=list(OTHERS), default=list(OTHERS), help="the others")
     asked = parser.parse_args()
     table = Table("what", "tiles", "items", "wall s", "CPU s", "Mpx/s", "s a tile", "peak GB of a process")
     for count in asked.tiles:
         with tempfile.TemporaryDirectory() as folder:
             tiles, catalog = block_of(count), Path(folder) / "catalogue"
             mpx = make_tile_year(catalog, tiles, days=asked.days) / 1e6
-            jobs: dict[str, Callable[..., int]] = {"rasterio, two threads": raw, "earthfield": ours}
-            if asked.only_ours:
-                jobs = {"earthfield": ours}
-            elif count == 1:
-                jobs["odc-stac + xarray"] = baseline
+            jobs = {**{name: OTHERS[name] for name in asked.beside}, "earthfield": ours}
             for name, job in jobs.items():
-                root = Path(folder) / f"root-{name[:4]}"
+                root = Path(folder) / f"root-{name}"
                 items, wall, cpu, peak = measured(job, catalog, root, tiles, asked.dask)
                 table.add_row(
                     name, str(count), str(items), f"{wall:.1f}", f"{cpu:.1f}", f"{mpx / wall:.1f}",

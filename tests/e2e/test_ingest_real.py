@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -195,57 +191,6 @@ def _without_remote_assets(place: Path, copy: Path) -> None:
 def _numbers(path: Path) -> Any:
     with rasterio.open(path) as file:
         return np.unique(file.read(1))
-
-
-_CHILD = """
-import sys, time
-from pathlib import Path
-from earthfield.schemas import IngestRequest
-from earthfield_ingest import jobs
-catalog, root = sys.argv[1:]
-sources = ("landsat-c2-l2", "sentinel-1-rtc")
-request = IngestRequest(root=Path(root), catalog=catalog, periods=("2017..2018",), sources=sources)
-plan = jobs.plan(request)
-print("go", flush=True)
-began = time.monotonic()
-for window in plan.tiles:
-    jobs.ingest_tile(plan, window)
-print(time.monotonic() - began, flush=True)
-"""
-
-
-def _child(flanders: Path, root: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _CHILD, str(flanders), str(root)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "go\n"
-    return child
-
-
-def test_killed_at_random_moments_and_run_again_the_cubes_are_the_same(
-    flanders: Path, tmp_path: Path
-) -> None:
-    undisturbed = _child(flanders, tmp_path / "whole")
-    assert undisturbed.stdout is not None
-    seconds = float(undisturbed.stdout.readline())
-    assert undisturbed.wait() == 0
-    expected = everything(tmp_path / "whole")
-    moments = random.Random(7)
-    root = tmp_path / "killed"
-    for attempt in range(8):
-        if attempt % 4 == 3:
-            root = tmp_path / f"killed{attempt}"
-        child = _child(flanders, root)
-        time.sleep(moments.uniform(0, seconds))
-        child.kill()
-        child.wait()
-        # What a reader sees at this moment is whole: each tile either absent, empty or complete.
-        for key, frame in everything(root).items():
-            assert frame == expected[key]
-    for again in sorted(tmp_path.glob("killed*")):
-        child = _child(flanders, again)
-        assert child.wait() == 0
-        assert everything(again) == expected
 
 
 class _Ranges(SimpleHTTPRequestHandler):

@@ -19,7 +19,7 @@ from earthfield.log import set_up
 GROUPS = {
     "Main job": ("map",),
     "Use the result": ("search", "cluster", "change", "evaluate"),
-    "Step by step": ("simulate", "sources", "ingest", "cube", "train", "model", "embed", "index"),
+    "Step by step": ("simulate", "sources", "ingest", "cube", "texts", "train", "model", "embed", "index"),
     "Run as a service": ("serve", "up", "down"),
 }
 """Headings of `earthfield --help`; the order is that of a newcomer's questions."""

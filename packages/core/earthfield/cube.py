@@ -15,7 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from earthfield.catalog import Catalog
-from earthfield.errors import BrokenArtefact, EarthfieldError, NotFound
+from earthfield.errors import BrokenArtefact, EarthfieldError, InvalidInput, NotFound
 from earthfield.frames import Frames, SourceFrames
 from earthfield.grid import CHIP_PX, TILE_PX, Tile, Window, tiles_over
 from earthfield.places import CubePlace
@@ -128,6 +128,12 @@ class Cube:
         return dict(self._group(source).attrs)
 
     @_reading
+    def shape(self, source: str) -> tuple[int, int]:
+        """Gives the rows and columns of a source's arrays: the tile's, or those of the source's own grid."""
+        rows, cols = self._array(source, "values").shape[2:]
+        return int(rows), int(cols)
+
+    @_reading
     def observations(self, source: str, period: Period | None = None) -> list[Observation]:
         """Lists the stored steps, by step; with a period only those acquired inside it."""
         columns = (
@@ -234,6 +240,10 @@ class CubeReader:
         first = self._cubes[held[0][0]]
         assert first is not None
         attributes = first.attributes(source)
+        if first.shape(source) != (TILE_PX, TILE_PX):
+            raise InvalidInput(
+                f"{source} has a grid of its own, coarser than 10 m: read it tile by tile with Cube.read"
+            )
         bands, nodata = tuple(attributes["bands"]), int(attributes["nodata"])
         values = np.full((len(steps), len(bands), *window.shape), nodata, attributes["dtype"])
         valid = np.zeros((len(steps), *window.shape), bool)

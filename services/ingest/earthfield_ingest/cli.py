@@ -66,12 +66,15 @@ def ingest(
     coregister: Annotated[
         bool,
         typer.Option(
-            "--coregister", help="Shift each acquisition onto the tile's reference, by up to pixels."
+            "--coregister", help="Shift each acquisition onto the tile's reference, by up to 3 pixels."
         ),
     ] = False,
     skip_unreadable: Annotated[
         bool,
-        typer.Option("--skip-unreadable", help="Leave unreadable items out, counted, instead of stopping."),
+        typer.Option(
+            "--skip-unreadable",
+            help="Make a 5-day step without its unreadable items instead of leaving it for a later run.",
+        ),
     ] = False,
     tiles: Annotated[bool, typer.Option("--tiles", help="Show a table for every tile too.")] = False,
     json: JsonOption = False,
@@ -172,7 +175,7 @@ def _show(report: IngestReport, request: IngestRequest, *, with_tiles: bool) -> 
 
     console = Console()
     console.print(report_tables(report, request.span, width=console.width, with_tiles=with_tiles))
-    for text in (*report.unreadable, *report.unanswered):
+    for text in (*report.broken, *report.unreadable, *report.unanswered):
         console.print(f"left out: {text}", markup=False, soft_wrap=True)
     num, place = len(report.tiles), request.root / "cubes"
     console.print(
