@@ -23,7 +23,7 @@ from earthfield.sources import Source, source_named
 from earthfield_ingest.compose import UNREADABLE, WAITS, Composed, compose, unseen
 from earthfield_ingest.fetch import Fetcher
 from earthfield_ingest.ledger import Entry, Ledger, StepWork, pending
-from earthfield_ingest.parallel import LOCAL, in_order, over_workers
+from earthfield_ingest.parallel import LOCAL, bound_memory, in_order, over_workers
 from earthfield_ingest.plan import Plan, plan
 from earthfield_ingest.readers import Grid, SceneReader, reader_for
 from earthfield_ingest.reference import REFERENCE, Registration, can_be_moved, check_alike, make_reference
@@ -101,6 +101,7 @@ def ingest_tile(
         Conflict: the cube was made with other bands, or without the co-registration that is asked for.
     """
     began = time.monotonic()
+    bound_memory()
     job = _TileJob(plan, tile_window, fetcher or Fetcher(plan.request.allow, home=plan.request.catalog))
     if job.has_work():
         with only_writer(job.place):

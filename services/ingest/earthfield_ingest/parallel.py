@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from earthfield.errors import EarthfieldError, Unavailable
@@ -24,6 +26,19 @@ LOCAL = "local"
 _WORKER_MEMORY = "2GiB"
 """Memory at which Dask restarts a worker; one holds about half of it at most, whatever the area."""
 _CONNECT_S = 20
+_M_ARENA_MAX = -8
+"""glibc's number for the most heaps of a process."""
+
+
+@cache
+def bound_memory() -> None:
+    """Lets threads share heaps, so that memory does not grow from tile to tile.
+
+    glibc gives every thread a heap of its own and keeps what is freed there: 16 tiles held 1.3 GB instead of 0.6.
+    Elsewhere than on glibc this does nothing.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def in_order(do: Callable[[T], R], tasks: Iterable[T], *, num_threads: int) -> Iterator[tuple[T, R]]:
