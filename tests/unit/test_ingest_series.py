@@ -17,8 +17,8 @@ import xarray as xr
 from local_http import files_in, serving
 
 from earthfield.catalog import Catalog
-from earthfield.cube import Cube
-from earthfield.errors import BrokenArtefact
+from earthfield.cube import Cube, CubeReader
+from earthfield.errors import BrokenArtefact, InvalidInput
 from earthfield.grid import Tile, Window, pixel_at, tile_at, zone_of
 from earthfield.schemas import IngestReport, IngestRequest
 from earthfield.sources import Source, source_named
@@ -284,6 +284,17 @@ def test_a_step_that_was_not_whole_is_made_again_when_its_days_are_there(tmp_pat
     values, _ = cube.read("agera5", [seen[1].slot], Window(0, 1, 0, 1))
     days = (np.datetime64(f"{step_start(step + 1):%Y-%m-%d}") - np.datetime64("2018-01-01")).astype(float)
     assert celsius(values[0]) == pytest.approx((days + 2) / 10, abs=0.006)
+
+
+def test_a_source_on_its_own_grid_is_not_read_as_frames_of_10_m(tmp_path: Path) -> None:
+    folder, root = tmp_path / "files", tmp_path / "root"
+    folder.mkdir()
+    written(daily("2018-06-01", 8), folder / "daily.nc")
+    ingested(folder, root, "agera5")
+    tile = tile_of(*FLANDERS)
+    assert Cube(Catalog(root).cube(tile)).shape("agera5") == source_named("agera5").grid(tile).shape
+    with pytest.raises(InvalidInput, match="grid of its own"):
+        CubeReader(Catalog(root), ["agera5"]).read(tile.epsg, tile.window, Period.parse("2018"))
 
 
 def test_real_weather_of_a_place_is_the_mean_of_its_days(real_data: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from earthfield_ingest.compose import UNREADABLE, WAITS, Composed, compose, unse
 from earthfield_ingest.fetch import Fetcher
 from earthfield_ingest.ledger import Entry, Ledger, StepWork, pending
 from earthfield_ingest.parallel import LOCAL, bound_memory, in_order, over_workers
-from earthfield_ingest.plan import Plan, plan
+from earthfield_ingest.plan import Plan, fetcher_for, plan
 from earthfield_ingest.readers import Grid, SceneReader, reader_for
 from earthfield_ingest.reference import REFERENCE, Registration, can_be_moved, check_alike, make_reference
 from earthfield_ingest.report import TileReport, TileSource, summarise
@@ -68,7 +68,7 @@ def _over_tiles(plan: Plan, progress: Progress) -> list[TileReport]:
     if dask is None and len(plan.tiles) > 1 and plan.num_px > _WORTH_WORKERS_PX:
         dask = LOCAL
     if dask in (None, "none"):
-        fetcher = Fetcher(plan.request.allow, home=plan.request.catalog)
+        fetcher = fetcher_for(plan.request)
         return [ingest_tile(plan, window, progress=progress, fetcher=fetcher) for window in plan.tiles]
     tasks = [plan.only(window) for window in plan.tiles]
     return over_workers(_ingest_only, tasks, scheduler=dask, name="ingest tiles", progress=progress)
@@ -102,7 +102,7 @@ def ingest_tile(
     """
     began = time.monotonic()
     bound_memory()
-    job = _TileJob(plan, tile_window, fetcher or Fetcher(plan.request.allow, home=plan.request.catalog))
+    job = _TileJob(plan, tile_window, fetcher or fetcher_for(plan.request))
     if job.has_work():
         with only_writer(job.place):
             job.run(progress)

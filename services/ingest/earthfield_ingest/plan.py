@@ -19,6 +19,7 @@ from earthfield.sources import source_named
 from earthfield.timeline import Period, step_start
 from earthfield_ingest.catalogues import Findings, Question, open_archive, touches
 from earthfield_ingest.fetch import Fetcher
+from earthfield_ingest.providers import address_of
 from earthfield_ingest.readers.series import parts
 from earthfield_ingest.scene import Scene, without_superseded
 
@@ -115,9 +116,14 @@ def _with_parts(found: Iterable[Scene], request: IngestRequest) -> list[Scene]:
         else:
             made.append(scene)
     for name, held in items.items():
-        times = parts(source_named(name), held, Fetcher(request.allow, home=request.catalog))
+        times = parts(source_named(name), held, fetcher_for(request))
         made += [scene for scene in times if scene.inside(request.span)]
     return made
+
+
+def fetcher_for(request: IngestRequest) -> Fetcher:
+    """Gives what opens the files that a request's items lead to, and nothing else."""
+    return Fetcher(request.allow, home=address_of(request.catalog))
 
 
 def whole_steps(span: Period) -> Period:

@@ -20,7 +20,7 @@ from earthfield_ingest.catalogues.static import (
     is_stac,
     loose_files,
 )
-from earthfield_ingest.providers import address_of
+from earthfield_ingest.providers import PROVIDERS, address_of
 from earthfield_ingest.scene import is_remote
 
 __all__ = ["Archive", "Extent", "Findings", "Question", "open_archive", "touches"]
@@ -48,7 +48,8 @@ def open_archive(address: str, *, allow: Sequence[str] = ()) -> Archive:
         path = Path(place).expanduser()
         if not path.exists():
             raise NotFound(
-                f"there is no catalogue at {address}: give a folder, a STAC file or a URL with --catalog"
+                f"there is no catalogue at {address}: give a folder, a STAC file, a URL or the name of a provider "
+                f"({', '.join(provider.name for provider in PROVIDERS)}) with --catalog"
             )
         if path.is_dir() and not is_data(path.name):
             return _folder(address, path.resolve(), allow)
