@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ingest_catalogue import PLACE, TinyCatalogue, area_text
 
-from earthfield.errors import InvalidInput, NotFound, Unavailable
+from earthfield.errors import BrokenArtefact, InvalidInput, NotFound, Unavailable
 from earthfield.progress import silent
 from earthfield.schemas import IngestRequest
 from earthfield.sources import source_named
 from earthfield.timeline import Period
 from earthfield_ingest.catalogues import Question, open_archive
+from earthfield_ingest.fetch import Fetcher
 from earthfield_ingest.plan import plan, whole_steps
 from earthfield_ingest.scene import SUPERSEDED, footprint_of, scene_of, without_superseded
 
@@ -201,7 +202,12 @@ def test_two_datastrips_of_one_pass_are_two_acquisitions() -> None:
 def test_a_remote_catalogue_cannot_make_us_read_our_own_files() -> None:
     item = pystac.Item("a", None, [3, 50, 4, 51], __import__("datetime").datetime(2020, 6, 1), {})
     item.assets = {"B02": pystac.Asset("/etc/passwd"), "B03": pystac.Asset("https://x.org/B03.tif")}
-    assert set(scene_of(item, S2, remote=True).assets) == {"B03"}
+    own = scene_of(item, S2, remote=True).assets["B02"]["href"]
+    with (
+        pytest.raises(BrokenArtefact, match="--allow"),
+        Fetcher(home="https://catalogue.example.org").raster(own),
+    ):
+        pass
     assert set(scene_of(item, S2).assets) == {"B02", "B03"}
 
 
