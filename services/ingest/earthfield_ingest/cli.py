@@ -53,7 +53,7 @@ def ingest(
         typer.Option(
             metavar="ADDRESS|local|none",
             help="Dask scheduler that spreads the tiles: its address, `local` for one of our own, `none` for this "
-            "process alone (`local` where several tiles have much to read).",
+            "process alone (`local` where several tiles have much to read and there are more than two cores).",
         ),
     ] = None,
     allow: Annotated[

@@ -65,7 +65,9 @@ def ingest(request: IngestRequest, *, made: Plan | None = None, progress: Progre
 def _over_tiles(plan: Plan, progress: Progress) -> list[TileReport]:
     """Ingests a plan's tiles: on Dask where that is asked for, or where there is much to do in several tiles."""
     dask = plan.request.dask
-    if dask is None and len(plan.tiles) > 1 and plan.num_px > _WORTH_WORKERS_PX:
+    # Two cores are kept busy by one process already.
+    many_cores = (os.cpu_count() or 1) > 2
+    if dask is None and many_cores and len(plan.tiles) > 1 and plan.num_px > _WORTH_WORKERS_PX:
         dask = LOCAL
     if dask in (None, "none"):
         fetcher = fetcher_for(plan.request)
@@ -76,11 +78,16 @@ def _over_tiles(plan: Plan, progress: Progress) -> list[TileReport]:
 
 def _ingest_only(plan: Plan) -> TileReport:
     """Ingests a plan of one tile; what a Dask worker does."""
-    return ingest_tile(plan, plan.tiles[0])
+    return ingest_tile(plan, plan.tiles[0], cores=1)
 
 
 def ingest_tile(
-    plan: Plan, tile_window: TileWindow, *, progress: Progress = silent, fetcher: Fetcher | None = None
+    plan: Plan,
+    tile_window: TileWindow,
+    *,
+    progress: Progress = silent,
+    fetcher: Fetcher | None = None,
+    cores: int | None = None,
 ) -> TileReport:
     """Brings a plan's scenes into the cube of one tile, in one commit or none.
 
@@ -91,6 +98,7 @@ def ingest_tile(
         tile_window: one of the plan's tiles.
         progress: told after each 5-day step.
         fetcher: what opens files; one of its own where several tiles do not share one.
+        cores: how many it may keep busy; all of the machine's where absent.
 
     An item that cannot be read does not stop the others: its 5-day step is left for the next run (or, where the
     request says to skip such items, made without it), and the report names it.
@@ -102,7 +110,7 @@ def ingest_tile(
     """
     began = time.monotonic()
     bound_memory()
-    job = _TileJob(plan, tile_window, fetcher or fetcher_for(plan.request))
+    job = _TileJob(plan, tile_window, fetcher or fetcher_for(plan.request), cores or os.cpu_count() or 1)
     if job.has_work():
         with only_writer(job.place):
             job.run(progress)
@@ -124,8 +132,8 @@ class _SourceJob:
 class _TileJob:
     """One tile's ingest: what is missing, reading it, writing it, and the report."""
 
-    def __init__(self, plan: Plan, tile_window: TileWindow, fetcher: Fetcher) -> None:
-        self._plan, self._fetcher = plan, fetcher
+    def __init__(self, plan: Plan, tile_window: TileWindow, fetcher: Fetcher, cores: int) -> None:
+        self._plan, self._fetcher, self._cores = plan, fetcher, cores
         self._tile = tile_window.tile
         self._area = tile_window
         self._window = self._tile.local(tile_window.window)
@@ -271,7 +279,7 @@ class _TileJob:
         if any(is_remote(asset["href"]) for scene in job.scenes[:1] for asset in scene.assets.values()):
             return _REMOTE_THREADS
         wide = math.prod(self._window.shape) >= _WIDE_PX
-        return min(_LOCAL_THREADS, os.cpu_count() or 1) if wide else 1
+        return min(_LOCAL_THREADS, self._cores) if wide else 1
 
     def _keep(
         self, job: _SourceJob, work: StepWork, made: Composed, group: SourceWriter, ledger: Ledger
