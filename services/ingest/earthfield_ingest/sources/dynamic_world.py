@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from earthfield.sources import Band, Source
-from earthfield_ingest.masks import known_classes
+from earthfield.sources import Band
+from earthfield_ingest.classmap import class_map
 
 NODATA = 255
 CLASSES = {
@@ -25,32 +19,12 @@ CLASSES = {
 }
 
 
-def to_stored(item: Mapping[str, Any], band: Band, raw: NDArray[Any]) -> NDArray[np.uint8]:
-    """Keeps class codes.
-
-    Args:
-        item: the STAC item; nothing of it is needed.
-        band: the band; nothing of it is needed.
-        raw: codes, float, NaN where nothing was classified.
-
-    Returns:
-        uint8 of the same shape, 255 where the code has no name.
-    """
-    return known_classes(raw, CLASSES, nodata=NODATA)
-
-
-SOURCE = Source(
-    name="dynamic-world",
-    title="Dynamic World",
+SOURCE = class_map(
+    "dynamic-world",
+    "Dynamic World",
     # It is exported without a nodata value, and 0 is water.
-    bands=(Band("class", 10.0, ("label", "LABEL"), transform="linear", nodata=NODATA),),
-    dtype="uint8",
-    nodata=NODATA,
-    collections=("dynamic-world", "dynamic-world-v1", "dynamicworld"),
-    to_stored=to_stored,
-    resampling="nearest",
-    cadence="interval",
+    Band("class", 10.0, ("label", "LABEL"), transform="linear", nodata=NODATA),
     classes=CLASSES,
-    roles=frozenset({"target"}),
-    loss="cross_entropy",
+    collections=("dynamic-world", "dynamic-world-v1", "dynamicworld"),
+    nodata=NODATA,
 )

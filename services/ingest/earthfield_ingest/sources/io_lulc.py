@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from earthfield.sources import Band
+from earthfield_ingest.classmap import class_map
 
-import numpy as np
-from numpy.typing import NDArray
-
-from earthfield.sources import Band, Source
-from earthfield_ingest.masks import known_classes
-
-NODATA = 0
 CLASSES = {
     1: "water",
     2: "trees",
@@ -28,31 +21,10 @@ CLASSES = {
 clouds, which are no cover of the land."""
 
 
-def to_stored(item: Mapping[str, Any], band: Band, raw: NDArray[Any]) -> NDArray[np.uint8]:
-    """Keeps class codes.
-
-    Args:
-        item: the STAC item; nothing of it is needed.
-        band: the band; nothing of it is needed.
-        raw: codes, float, NaN where nothing was classified.
-
-    Returns:
-        uint8 of the same shape, 0 where the code has no name.
-    """
-    return known_classes(raw, CLASSES, nodata=NODATA)
-
-
-SOURCE = Source(
-    name="io-lulc",
-    title="Impact Observatory land use and land cover",
-    bands=(Band("class", 10.0, ("data", "supercell"), transform="linear"),),
-    dtype="uint8",
-    nodata=NODATA,
-    collections=("io-lulc", "io-lulc-9-class", "io-lulc-annual-v02"),
-    to_stored=to_stored,
-    resampling="nearest",
-    cadence="interval",
+SOURCE = class_map(
+    "io-lulc",
+    "Impact Observatory land use and land cover",
+    Band("class", 10.0, ("data", "supercell"), transform="linear"),
     classes=CLASSES,
-    roles=frozenset({"target"}),
-    loss="cross_entropy",
+    collections=("io-lulc", "io-lulc-9-class", "io-lulc-annual-v02"),
 )

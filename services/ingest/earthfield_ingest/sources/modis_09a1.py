@@ -55,22 +55,25 @@ def is_clear(state: NDArray[Any]) -> NDArray[np.bool_]:
     return ~cloudy & without_bits(state, (2,)) & (bit_range(state, 8, 2) < 3)
 
 
-def _band(number: int, name: str) -> Band:
-    return Band(name, PIXEL_M, (f"sur_refl_b{number:02}",), scale=SCALE, nodata=NODATA)
+_NUMBERS = ((3, "blue"), (4, "green"), (1, "red"), (2, "nir"), (5, "swir12"), (6, "swir16"), (7, "swir21"))
+
+
+def bands(asset: str, fill: int) -> tuple[Band, ...]:
+    """Gives the seven bands of MODIS land products.
+
+    Args:
+        asset: asset key of a band, to be formatted with its number.
+        fill: raw value of a pixel that was not measured.
+    """
+    return tuple(
+        Band(name, PIXEL_M, (asset.format(number),), scale=SCALE, nodata=fill) for number, name in _NUMBERS
+    )
 
 
 SOURCE = Source(
     name="modis-09a1",
     title="MODIS surface reflectance of 8 days",
-    bands=(
-        _band(3, "blue"),
-        _band(4, "green"),
-        _band(1, "red"),
-        _band(2, "nir"),
-        _band(5, "swir12"),
-        _band(6, "swir16"),
-        _band(7, "swir21"),
-    ),
+    bands=bands("sur_refl_b{:02}", NODATA),
     dtype="int16",
     nodata=NODATA,
     collections=("modis-09A1-061", "modis-09A1-006", "MOD09A1_061", "MYD09A1_061"),

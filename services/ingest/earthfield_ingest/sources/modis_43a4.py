@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from earthfield.sources import Band, Lattice, Quality, Source
+from earthfield.sources import Lattice, Quality, Source
 from earthfield_ingest.masks import in_classes
-from earthfield_ingest.sources.modis_09a1 import NODATA, PIXEL_M, SCALE, SINUSOIDAL, to_stored
+from earthfield_ingest.sources.modis_09a1 import NODATA, PIXEL_M, SINUSOIDAL, bands, to_stored
 
 FILL = 32767
 CLEAR_CODES = (0, 1)
 """Codes of the mandatory quality: a full inversion, or a magnitude inversion. 255 is fill."""
 
-
-def _band(number: int, name: str) -> Band:
-    return Band(name, PIXEL_M, (f"Nadir_Reflectance_Band{number}",), scale=SCALE, nodata=FILL)
-
-
 SOURCE = Source(
     name="modis-43a4",
     title="MODIS nadir reflectance of 16 days",
-    bands=(
-        _band(3, "blue"),
-        _band(4, "green"),
-        _band(1, "red"),
-        _band(2, "nir"),
-        _band(5, "swir12"),
-        _band(6, "swir16"),
-        _band(7, "swir21"),
-    ),
+    bands=bands("Nadir_Reflectance_Band{}", FILL),
     dtype="int16",
     nodata=NODATA,
     collections=("modis-43A4-061", "modis-43A4-006", "MCD43A4_061"),

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from earthfield.sources import Band
+from earthfield_ingest.classmap import class_map
 
-import numpy as np
-from numpy.typing import NDArray
-
-from earthfield.sources import Band, Source
-from earthfield_ingest.masks import known_classes
-
-NODATA = 0
 CLASSES = {
     11: "open water",
     12: "perennial ice or snow",
@@ -36,31 +29,10 @@ CLASSES = {
 }
 
 
-def to_stored(item: Mapping[str, Any], band: Band, raw: NDArray[Any]) -> NDArray[np.uint8]:
-    """Keeps class codes.
-
-    Args:
-        item: the STAC item; nothing of it is needed.
-        band: the band; nothing of it is needed.
-        raw: codes, float, NaN where nothing was classified.
-
-    Returns:
-        uint8 of the same shape, 0 where the code has no name.
-    """
-    return known_classes(raw, CLASSES, nodata=NODATA)
-
-
-SOURCE = Source(
-    name="nlcd",
-    title="National Land Cover Database",
-    bands=(Band("class", 30.0, ("landcover", "land_cover", "LndCov", "data"), transform="linear"),),
-    dtype="uint8",
-    nodata=NODATA,
-    collections=("nlcd", "usgs-nlcd", "annual-nlcd"),
-    to_stored=to_stored,
-    resampling="nearest",
-    cadence="interval",
+SOURCE = class_map(
+    "nlcd",
+    "National Land Cover Database",
+    Band("class", 30.0, ("landcover", "land_cover", "LndCov", "data"), transform="linear"),
     classes=CLASSES,
-    roles=frozenset({"target"}),
-    loss="cross_entropy",
+    collections=("nlcd", "usgs-nlcd", "annual-nlcd"),
 )

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from earthfield.sources import Band
+from earthfield_ingest.classmap import class_map
 
-from earthfield.sources import Band, Source
-from earthfield_ingest.masks import known_classes
-
-NODATA = 0
 CLASSES = {
     1: "corn", 2: "cotton", 3: "rice", 4: "sorghum", 5: "soybeans", 6: "sunflower", 10: "peanuts",
     11: "tobacco", 12: "sweet corn", 13: "popcorn or ornamental corn", 14: "mint", 21: "barley",
@@ -43,37 +39,16 @@ CLASSES = {
 """Names of the codes; two crops are those of a double season. Left out: 81, clouds."""
 
 
-def to_stored(item: Mapping[str, Any], band: Band, raw: NDArray[Any]) -> NDArray[np.uint8]:
-    """Keeps class codes.
-
-    Args:
-        item: the STAC item; nothing of it is needed.
-        band: the band; nothing of it is needed.
-        raw: codes, float, NaN where nothing was classified.
-
-    Returns:
-        uint8 of the same shape, 0 where the code has no name.
-    """
-    return known_classes(raw, CLASSES, nodata=NODATA)
-
-
 def _refuses(item: Mapping[str, Any]) -> str | None:
     told = item.get("properties", {}).get("usda_cdl:type")
     return None if told in (None, "cropland") else f"its `usda_cdl:type` is {told}, and only cropland is read"
 
 
-SOURCE = Source(
-    name="usda-cdl",
-    title="USDA Cropland Data Layer",
-    bands=(Band("class", 30.0, ("cropland",), transform="linear"),),
-    dtype="uint8",
-    nodata=NODATA,
-    collections=("usda-cdl",),
-    to_stored=to_stored,
-    refuses=_refuses,
-    resampling="nearest",
-    cadence="interval",
+SOURCE = class_map(
+    "usda-cdl",
+    "USDA Cropland Data Layer",
+    Band("class", 30.0, ("cropland",), transform="linear"),
     classes=CLASSES,
-    roles=frozenset({"target"}),
-    loss="cross_entropy",
+    collections=("usda-cdl",),
+    refuses=_refuses,
 )
