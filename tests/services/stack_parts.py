@@ -10,8 +10,9 @@ from earthfield.simulate import Landscape, simulate
 from earthfield.sources import known_sources
 from earthfield_flows.stack import Ports
 from earthfield_model.alphaearth import AlphaEarth
-from earthfield_model.config import SourceConfig, model_config, widths_named
+from earthfield_model.config import SourceConfig, model_config
 from earthfield_model.encoder import model_names
+from earthfield_model.widths import widths_named
 
 
 def free_ports() -> Ports:
@@ -38,7 +39,7 @@ def model_for(root: Path) -> str:
     if "starter" in model_names(Catalog(root)):
         return "starter"
     sources = [SourceConfig.of(source) for source in known_sources().values()]
-    AlphaEarth(model_config("untrained", sources, widths_named("tiny"))).save_pretrained(
+    AlphaEarth(model_config("untrained", sources, widths_named("nano"))).save_pretrained(
         root / "models" / "untrained"
     )
     return "untrained"

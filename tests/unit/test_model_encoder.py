@@ -18,9 +18,10 @@ from earthfield.ports import Encoder
 from earthfield.timeline import Period
 from earthfield_model.alphaearth import CONFIG_FILE, WEIGHTS_FILE, AlphaEarth
 from earthfield_model.batch import batch_of, packed
-from earthfield_model.config import ModelConfig, SourceConfig, Widths, model_config, widths_named
+from earthfield_model.config import ModelConfig, SourceConfig, model_config
 from earthfield_model.encoder import ModelEncoder, load_encoder, model_folder
 from earthfield_model.timecode import YEAR_DAYS, days_of, period_days, time_code
+from earthfield_model.widths import Widths, widths_named
 
 YEAR = Period.parse("2018")
 SIZE = 32
@@ -36,7 +37,7 @@ def config_of(widths: Widths) -> ModelConfig:
 @pytest.fixture(scope="module")
 def encoder() -> ModelEncoder:
     torch.manual_seed(3)
-    model = AlphaEarth(config_of(widths_named("tiny")))
+    model = AlphaEarth(config_of(widths_named("nano")))
     for one in model.parameters():
         # Away from zero, so that a mask that does nothing cannot hide behind fresh weights.
         one.data += 0.05 * torch.randn_like(one)

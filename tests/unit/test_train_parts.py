@@ -13,8 +13,9 @@ from training_land import SOURCES, TILE, Land, made_frames, one_thread, write_cu
 
 from earthfield.errors import InvalidInput, NotFound
 from earthfield_model.alphaearth import AlphaEarth
-from earthfield_model.config import model_config, widths_named
+from earthfield_model.config import model_config
 from earthfield_model.timecode import days_of
+from earthfield_model.widths import widths_named
 from earthfield_train.config import DataConfig, LossConfig, OptimConfig, train_config
 from earthfield_train.dataset import Plot, PlotStore, Sampler, find_plots
 from earthfield_train.losses import consistency_loss, reconstruction_loss, step_losses, uniformity_loss
@@ -49,7 +50,7 @@ def sampler(plots: list[Plot]) -> Sampler:
 def model(plots: list[Plot]) -> AlphaEarth:
     torch.manual_seed(0)
     sources = measured_sources(SOURCES, plots, PlotStore(tuple(SOURCES), limit_gb=1))
-    return AlphaEarth(model_config("test", sources, widths_named("tiny")))
+    return AlphaEarth(model_config("test", sources, widths_named("nano")))
 
 
 def test_plots_cover_what_holds_data_and_nothing_else(plots: list[Plot]) -> None:
@@ -249,7 +250,7 @@ def test_settings_change_what_they_name() -> None:
         "optim.decay=linear",
         "batch=3",
     ]
-    config = train_config("tiny", steps=7, settings=changes)
+    config = train_config("nano", steps=7, settings=changes)
     assert config.optim.learning_rate == 1e-3
     assert config.data.max_frames == {"sentinel-2-l2a": 20, "sentinel-1-rtc": 4, "landsat-c2-l2": 3}
     assert (config.optim.decay, config.batch, config.steps) == ("linear", 3, 7)
@@ -261,9 +262,9 @@ def test_settings_change_what_they_name() -> None:
 )
 def test_wrong_settings_are_told(wrong: str) -> None:
     with pytest.raises(InvalidInput):
-        train_config("tiny", settings=[wrong])
+        train_config("nano", settings=[wrong])
 
 
 def test_unknown_presets_are_told() -> None:
-    with pytest.raises(NotFound, match="starter"):
+    with pytest.raises(NotFound, match="tiny"):
         train_config("huge")

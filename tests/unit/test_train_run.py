@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(root: Path, data: Path, *settings: str, steps: int = STEPS, watch=None, **more) -> TrainReport:
     request = TrainRequest(
-        root=root, name="m", preset="tiny", data=(data,), steps=steps, settings=(*SMALL, *settings), **more
+        root=root, name="m", preset="nano", data=(data,), steps=steps, settings=(*SMALL, *settings), **more
     )
     return train_model(request, sources=SOURCES, **({"watch": watch} if watch else {}))
 
@@ -126,14 +126,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(data: Path, tm
 
 
 def test_data_without_a_declared_source_is_told(data: Path, tmp_path: Path) -> None:
-    request = TrainRequest(root=tmp_path, name="m", preset="tiny", data=(data,), steps=1)
+    request = TrainRequest(root=tmp_path, name="m", preset="nano", data=(data,), steps=1)
     with pytest.raises(NotFound, match="no cube"):
         train_model(request, sources={"palsar": SOURCES["sentinel-1-rtc"]})
 
 
 def test_a_run_starts_from_another_models_weights(whole: Path, data: Path, tmp_path: Path) -> None:
     request = TrainRequest(
-        root=whole, name="further", preset="tiny", start="m", data=(data,), steps=1,
+        root=whole, name="further", preset="nano", start="m", data=(data,), steps=1,
         settings=(*SMALL, "optim.learning_rate=0.0"),
     )  # fmt: skip
     train_model(request, sources=SOURCES)
@@ -142,6 +142,6 @@ def test_a_run_starts_from_another_models_weights(whole: Path, data: Path, tmp_p
     assert after.config.sources == before.config.sources
     assert all(torch.equal(one, after.state_dict()[name]) for name, one in before.state_dict().items())
     with pytest.raises(Conflict, match="preset"):
-        train_model(request.model_copy(update={"name": "other", "preset": "starter"}), sources=SOURCES)
+        train_model(request.model_copy(update={"name": "other", "preset": "tiny"}), sources=SOURCES)
     with pytest.raises(NotFound, match="nonesuch"):
         train_model(request.model_copy(update={"name": "other", "start": "nonesuch"}), sources=SOURCES)

@@ -1,4 +1,4 @@
-"""Configuration of a model: the declared part of every stem and the widths of the network, as data."""
+"""Configuration of a model as data: what it reads of which source, its widths, its bottleneck."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
-from earthfield.errors import BrokenArtefact, NotFound
+from earthfield.errors import BrokenArtefact
 from earthfield.sources import Band, Source, Transform
+from earthfield_model.widths import Widths
 
 SCHEMA = "earthfield-model/1"
 EMBEDDING_DIM = 64
@@ -76,49 +77,6 @@ class SourceConfig:
 
 
 @dataclass(frozen=True)
-class Widths:
-    """Depth and widths of the network."""
-
-    num_blocks: int = 3
-    """Space-time-precision blocks."""
-    stem: int = 16
-    """Features of a frame at full resolution."""
-    precision: int = 24
-    """Features at L/2."""
-    time: int = 96
-    """Features at L/8."""
-    space: int = 128
-    """Features at L/16."""
-    num_heads: int = 4
-    """Attention heads of the space and time operators."""
-    expand: int = 2
-    """Widening inside the operators' feed-forward parts."""
-    num_pools: int = 6
-    """Heads with which the summary pools frames."""
-    decoder: int = 128
-    """Hidden features of a decoder."""
-
-
-PRESETS: Mapping[str, Widths] = {
-    "starter": Widths(),
-    "tiny": Widths(
-        num_blocks=2, stem=8, precision=16, time=32, space=32, num_heads=2, num_pools=4, decoder=32
-    ),
-}
-
-
-def widths_named(preset: str) -> Widths:
-    """Gives the widths of a preset.
-
-    Raises:
-        NotFound: there is no such preset.
-    """
-    if preset not in PRESETS:
-        raise NotFound(f"preset {preset!r} is not known; choose one of {', '.join(PRESETS)}")
-    return PRESETS[preset]
-
-
-@dataclass(frozen=True)
 class ModelConfig:
     """All that is needed, beside the weights, to build and use a model."""
 
@@ -126,7 +84,7 @@ class ModelConfig:
     """The model's name, as in addresses."""
     sources: tuple[SourceConfig, ...]
     """Sources that it reads, sorted by name."""
-    widths: Widths = Widths()
+    widths: Widths
     """Depth and widths."""
     kappa: float = 8e3
     """Concentration of the von Mises-Fisher bottleneck."""

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from earthfield_model.config import EMBEDDING_DIM, SourceConfig, Widths
+from earthfield_model.config import EMBEDDING_DIM, SourceConfig
+from earthfield_model.widths import Widths
 
 _NUM_HARMONICS = 3
 

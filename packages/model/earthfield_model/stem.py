@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float, Int32
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from earthfield_model.config import SourceConfig, Widths
+from earthfield_model.config import SourceConfig
 from earthfield_model.pyramid import coarser
+from earthfield_model.widths import Widths
 
 CLIP = 6.0
 REFLECTANCE_TO_COUNTS = 1e4

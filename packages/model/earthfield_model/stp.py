@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from earthfield_model.config import Widths
 from earthfield_model.pyramid import by_runs, coarser, finer, masked_mean
 from earthfield_model.timecode import NUM_HARMONICS, annual_code, phases, rotated, wavelengths
+from earthfield_model.widths import Widths
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def train(
     name: Annotated[
         str | None, typer.Option(help="Name of the model to make; the preset's when absent.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="Configuration to start from: starter or tiny.")] = "starter",
+    preset: Annotated[str, typer.Option(help="Configuration to start from: tiny or nano.")] = "tiny",
     data: Annotated[
         list[Path] | None,
         typer.Option(help="A root whose cubes to train on; repeatable; --root when absent."),

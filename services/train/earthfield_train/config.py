@@ -88,7 +88,7 @@ class OptimConfig:
 class TrainConfig:
     """A training run."""
 
-    preset: str = "starter"
+    preset: str = "tiny"
     """Widths of the network, by name."""
     steps: int = 2000
     """Optimiser steps."""
@@ -118,9 +118,9 @@ class TrainConfig:
 
 PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
     {
-        "starter": TrainConfig(),
-        "tiny": TrainConfig(
-            preset="tiny",
+        "tiny": TrainConfig(),
+        "nano": TrainConfig(
+            preset="nano",
             steps=200,
             batch=4,
             data=DataConfig(

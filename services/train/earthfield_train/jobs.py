@@ -18,8 +18,9 @@ from earthfield.schemas import Request
 from earthfield.sources import Source, known_sources
 from earthfield.storage import whole_file, write_json
 from earthfield_model.alphaearth import CONFIG_FILE, WEIGHTS_FILE, AlphaEarth
-from earthfield_model.config import model_config, widths_named
+from earthfield_model.config import model_config
 from earthfield_model.encoder import model_folder
+from earthfield_model.widths import widths_named
 from earthfield_train.card import card_of, metrics_of
 from earthfield_train.checkpoint import CHECKPOINT_FILE, model_of
 from earthfield_train.config import TrainConfig, train_config
@@ -34,7 +35,7 @@ class TrainRequest(Request):
     """Cubes into a model."""
 
     name: Annotated[str, Field(description="Name of the model to make.")]
-    preset: str = Field("starter", description="Configuration to start from.")
+    preset: str = Field("tiny", description="Configuration to start from.")
     data: tuple[Path, ...] = Field(
         (), description="Roots whose cubes to train on; the root itself when empty."
     )
