@@ -1,207 +1,177 @@
-"""How much a few labels tell: class-balanced draws, splits that do not leak, two probes, balanced accuracy.
+"""How much a few labels tell: descriptions of the same pixels, scored on the same draws with the same probes.
 
-Source: the AlphaEarth paper's protocol (class-balanced draws of N shots, kNN and linear probes, balanced accuracy,
+Source: the AlphaEarth paper's protocol (class-balanced draws of n labels, kNN and linear probes, balanced accuracy,
 s.e.m. over draws). We depart from it where labels lie next to one another: there *all the rest* would test on the
-neighbours of the training pixels, so training and test pixels come from different groups (parcels or blocks).
+neighbours of the training pixels, so training and test come from different blocks or parcels of the place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from earthfield.codec import normalised
 from earthfield.errors import InvalidInput
+from earthfield.progress import Progress, silent
+from earthfield_analysis.probes import NEIGHBOURS, PROBES, Probe, balanced_accuracy, nearest, ridge
+from earthfield_analysis.protocol import Dealt, Rules, Sites, Split, connected, deal, sites_of
 
-Probe = Literal["knn", "linear"]
-PROBES: tuple[Probe, ...] = ("knn", "linear")
-NEIGHBOURS = 3
-_TRIES = 2000
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Labelled pixels, and the groups that must not stand on both sides of a split."""
-
-    labels: NDArray[np.integer]
-    """(N,) class codes."""
-    rows: NDArray[np.intp]
-    """(N,) rows in `groups`."""
-    cols: NDArray[np.intp]
-    """(N,) columns in `groups`."""
-    groups: NDArray[np.int32]
-    """(H, W) group of every pixel of the area, 0 where there is no label."""
-
-    def of_classes(self, codes: NDArray[np.integer] | list[int]) -> NDArray[np.bool_]:
-        """Tells which sites belong to some classes, (N,)."""
-        return np.isin(self.labels, codes)
+Shots = int | str
+"""Labels per class, or `max`."""
+PAPER_MARGINS: Mapping[str, float] = {"1": 0.042, "10": 0.104, "max": 0.239}
+"""By how much AlphaEarth's error is below its next best, by labels a class (arXiv 2507.22291)."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """One way to describe the same sites."""
+    """One way to describe the sites, and its scale over the whole place."""
 
     values: NDArray[np.float32]
     """(N, F), no NaN."""
-    is_unit: bool = False
-    """Unit vectors are compared by cosine as they are, others by Euclid after standardising."""
+    mean: NDArray[np.float64]
+    """(F,) means over all pixels of the place, labelled or not."""
+    std: NDArray[np.float64]
+    """(F,) standard deviations; where 0 the feature tells nothing and counts as 0."""
 
+    def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Features:
+        """Gives some of the sites."""
+        return Features(self.values[keep], self.mean, self.std)
 
-@dataclass(frozen=True)
-class Draw:
-    """One split: indices into the sites."""
-
-    train: NDArray[np.intp]
-    """`shots` sites of each class."""
-    test: NDArray[np.intp]
-    """Every site outside the training groups and their buffer."""
+    def scaled(self) -> NDArray[np.float32]:
+        """Gives (N, F) of zero mean and unit deviation over the place."""
+        told = self.std > 1e-9 * np.maximum(np.abs(self.mean), 1e-12)
+        return np.asarray(
+            np.where(told, (self.values - self.mean) / np.where(told, self.std, 1), 0), np.float32
+        )
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a description does over all draws."""
+    """How well a description does with n labels a class and one probe."""
 
     features: str
     """Name of the description."""
+    shots: str
+    """`1`, `10`, `max`."""
     probe: Probe
     """Which probe."""
     mean: float
-    """Mean balanced accuracy, 0..1."""
+    """Mean balanced accuracy over draws and folds, 0..1."""
     sem: float
-    """Standard error of that mean over draws; NaN for one draw."""
+    """Standard error of that mean; NaN for one split."""
 
 
-def parcels(codes: NDArray[np.integer], *, nodata: int = 0) -> NDArray[np.int32]:
-    """Numbers connected pixels of one code (edges connect): (H, W) int32 from 1, 0 where there is no label."""
-    found = np.zeros(codes.shape, np.int32)
-    last = 0
-    for code in np.unique(codes[codes != nodata]):
-        numbered, count = ndimage.label(codes == code)
-        found[numbered > 0] = numbered[numbered > 0] + last
-        last += count
-    return found
-
-
-def blocks(shape: tuple[int, int], *, size: int) -> NDArray[np.int32]:
-    """Numbers square blocks of `size` pixels: (H, W) int32 from 1."""
-    rows, cols = (np.arange(length) // size for length in shape)
-    return np.asarray(rows[:, None] * (cols[-1] + 1) + cols + 1, np.int32)
-
-
-def usable_classes(sites: Sites, *, shots: int) -> tuple[list[int], dict[int, str]]:
-    """Splits the class codes into those that can be drawn and held out, and the others with the reason."""
-    kept, left_out = [], {}
-    group = sites.groups[sites.rows, sites.cols]
-    for code in np.unique(sites.labels):
-        sizes = np.bincount(np.unique(group[sites.labels == code], return_inverse=True)[1])
-        if len(sizes) < 2:
-            left_out[int(code)] = f"all its {sizes.sum()} px lie in one group"
-        elif sizes.sum() - sizes.min() < shots or sizes.sum() < 2 * shots:
-            left_out[int(code)] = f"{sizes.sum()} px in {len(sizes)} groups are too few for {shots} shots"
-        else:
-            kept.append(int(code))
-    return kept, left_out
-
-
-def draws(
-    sites: Sites, *, shots: int, count: int, buffer_px: int, seed: int, min_test: int | None = None
-) -> Iterator[Draw]:
-    """Yields class-balanced draws whose test sites share no group with training and keep off its border.
-
-    A random half of the groups is for training; `shots` sites of each class are drawn there. The test is every site
-    in the other groups at least `buffer_px` away from any training group. Halves that leave a class without enough
-    sites on either side are drawn again.
+def score_vectors(
+    vectors: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    *,
+    classes: Sequence[int] | None = None,
+    shots: Sequence[Shots] = (1, 10, "max"),
+    rules: Rules | None = None,
+) -> list[Score]:
+    """Scores one description of a place, from arrays alone.
 
     Args:
-        sites: sites of usable classes.
-        shots: training sites per class.
-        count: number of draws.
-        buffer_px: pixels between training groups and test sites.
-        seed: of the draws.
-        min_test: test sites that each class needs, `shots` when absent.
+        vectors: (H, W, D) of every pixel of the place, NaN where there is none; they set the scale.
+        labels: (H, W) class codes, 0 where there is no label.
+        classes: codes to tell apart; all that can be drawn when absent.
+        shots: labels per class, numbers or `max`.
+        rules: how pixels are split; the block protocol when absent.
 
     Raises:
-        InvalidInput: no such half was found.
+        InvalidInput: the arrays do not fit, or the labels cannot be split.
     """
-    rng = np.random.default_rng(seed)
-    own = sites.groups[sites.rows, sites.cols]
-    names = np.unique(own)
-    classes = np.unique(sites.labels)
-    need_test = shots if min_test is None else min_test
-    wide = np.ones((2 * buffer_px + 1,) * 2, bool)
-    done = 0
-    for _ in range(_TRIES * count):
-        if done == count:
-            return
-        chosen = names[rng.random(len(names)) < 0.5]
-        trained = np.isin(sites.groups, chosen)
-        near = ndimage.binary_dilation(trained, wide) if buffer_px else trained
-        in_train, in_test = np.isin(own, chosen), ~near[sites.rows, sites.cols]
-        if _fewest(sites, in_train) < shots or _fewest(sites, in_test) < need_test:
-            continue
-        train = [
-            rng.choice(np.flatnonzero(in_train & (sites.labels == one)), shots, False) for one in classes
-        ]
-        yield Draw(np.concatenate(train), np.flatnonzero(in_test))
-        done += 1
-    if done < count:
+    if vectors.ndim != 3 or labels.shape != vectors.shape[:2]:
         raise InvalidInput(
-            f"the labels cannot be split into training and test groups with {shots} shots of each of "
-            f"{len(classes)} classes and a buffer of {buffer_px} px: take fewer shots, or leave a class out"
+            f"vectors {vectors.shape} and labels {labels.shape} do not fit: give (H, W, D) and (H, W) of one place"
         )
+    finite = np.isfinite(vectors).all(axis=2)
+    wanted = labels if classes is None else np.where(np.isin(labels, list(classes)), labels, 0)
+    sites = sites_of(np.where(finite, wanted, 0))
+    rules = rules or Rules()
+    whole = vectors[finite].astype(np.float64)
+    features = Features(
+        vectors[sites.rows, sites.cols].astype(np.float32), whole.mean(axis=0), whole.std(axis=0)
+    )
+    parcels = connected(labels) if rules.protocol == "parcels" else None
+    dealt = deal(sites, rules, shots=needed(shots), parcels=parcels)
+    return compare({"vectors": features.take(dealt.kept)}, dealt, shots=shots)
 
 
-def _fewest(sites: Sites, where: NDArray[np.bool_]) -> int:
-    """Size of the smallest class among some sites."""
-    return min(int((where & (sites.labels == code)).sum()) for code in np.unique(sites.labels))
+def needed(shots: Sequence[Shots]) -> int:
+    """Gives the labels per class that every split must allow: the largest number asked for besides `max`.
+
+    Raises:
+        InvalidInput: it is neither a number from 1 nor `max`.
+    """
+    for one in shots:
+        if one != "max" and not (isinstance(one, int) and one >= 1):
+            raise InvalidInput(f"labels per class are whole numbers from 1, or max; not {one!r}")
+    return max([one for one in shots if isinstance(one, int)], default=1)
 
 
-def balanced_accuracy(truth: NDArray[np.integer], guess: NDArray[np.integer]) -> float:
-    """Gives the mean over the classes in `truth` of the share that was found."""
-    return float(np.mean([(guess[truth == code] == code).mean() for code in np.unique(truth)]))
+def compare(
+    described: Mapping[str, Features],
+    dealt: Dealt,
+    *,
+    shots: Sequence[Shots] = (1, 10, "max"),
+    probes: Sequence[Probe] = PROBES,
+    progress: Progress = silent,
+) -> list[Score]:
+    """Scores every description with every probe on the same draws.
 
-
-def predict(features: Features, labels: NDArray[np.integer], draw: Draw, probe: Probe) -> NDArray[np.integer]:
-    """Trains a probe on a draw and gives its guesses for the draw's test sites."""
-    x = normalised(features.values) if features.is_unit else features.values
-    if probe == "linear":
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=2000))
-    else:
-        shots = len(draw.train) // len(np.unique(labels[draw.train]))
-        # On unit vectors Euclid ranks as cosine does.
-        nearest = KNeighborsClassifier(min(NEIGHBOURS, shots))
-        model = make_pipeline(nearest) if features.is_unit else make_pipeline(StandardScaler(), nearest)
-    return np.asarray(model.fit(x[draw.train], labels[draw.train]).predict(x[draw.test]))
-
-
-def compare(described: Mapping[str, Features], sites: Sites, drawn: list[Draw]) -> list[Score]:
-    """Scores every description with every probe on the same draws."""
+    Args:
+        described: by name, features of the sites of `dealt`.
+        dealt: the splits.
+        shots: labels per class.
+        probes: which probes.
+        progress: told after each description.
+    """
+    counts = {str(one): dealt.most if one == "max" else int(one) for one in shots}
     scores = []
     # Fits this small take longer with several threads, and far longer on cores that others use too.
     with threadpool_limits(1):
-        for name, features in described.items():
-            for probe in PROBES:
-                scores.append(_score(name, features, sites, drawn, probe))
+        for done, (name, features) in enumerate(described.items(), 1):
+            scaled = features.scaled()
+            unit = np.nan_to_num(normalised(scaled))
+            got: dict[tuple[str, Probe], list[float]] = {(n, probe): [] for n in counts for probe in probes}
+            for split in dealt.splits:
+                for (n, probe), value in _scored(scaled, unit, dealt.sites, split, counts, probes).items():
+                    got[n, probe].append(value)
+            scores += [Score(name, n, probe, *mean_and_sem(values)) for (n, probe), values in got.items()]
+            progress("few-shot scores", done, len(described))
     return scores
 
 
-def _score(name: str, features: Features, sites: Sites, drawn: list[Draw], probe: Probe) -> Score:
-    guesses = (predict(features, sites.labels, draw, probe) for draw in drawn)
-    got = np.array(
-        [
-            balanced_accuracy(sites.labels[draw.test], guess)
-            for draw, guess in zip(drawn, guesses, strict=True)
-        ]
-    )
-    sem = got.std(ddof=1) / np.sqrt(len(got)) if len(got) > 1 else float("nan")
-    return Score(name, probe, float(got.mean()), float(sem))
+def mean_and_sem(values: Sequence[float]) -> tuple[float, float]:
+    """Gives a mean and its standard error, NaN for one value."""
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
+    return float(np.mean(values)), float(error)
+
+
+def _scored(
+    scaled: NDArray[np.float32],
+    unit: NDArray[np.float32],
+    sites: Sites,
+    split: Split,
+    counts: Mapping[str, int],
+    probes: Sequence[Probe],
+) -> dict[tuple[str, Probe], float]:
+    """Balanced accuracy on one split, by labels per class and probe."""
+    truth = sites.labels[split.test]
+    found: dict[tuple[str, Probe], float] = {}
+    for n, count in counts.items():
+        train = split.train(count)
+        for probe in probes:
+            if probe == "knn":
+                guess = nearest(
+                    unit[train], sites.labels[train], unit[split.test], k=1 if count == 1 else NEIGHBOURS
+                )
+            else:
+                guess = ridge(scaled[train], sites.labels[train]).guess(scaled[split.test])
+            found[n, probe] = balanced_accuracy(truth, guess)
+    return found

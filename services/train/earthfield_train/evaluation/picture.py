@@ -1,53 +1,75 @@
-"""A bar chart of scores."""
+"""A picture of scores: balanced accuracy against labels per class, one panel per probe."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from earthfield.storage import whole_file
+from earthfield_analysis.probes import PROBES, Probe
 from earthfield_train.evaluation.report import EvaluateReport
 
-_COLOURS = {"knn": "#0072B2", "linear": "#E69F00"}
-_NAMES = {"knn": "kNN, k = 3", "linear": "logistic regression"}
-_TITLES = {"parcels": "whole parcels held out", "blocks": "blocks held out"}
+_TITLES: dict[Probe, str] = {"knn": "kNN (k = 3, cosine)", "ridge": "ridge classifier"}
+_FIELDS = ("#D55E00", "#CC79A7", "#8B0000", "#E69F00")
+_BASELINES = ("#0072B2", "#009E73", "#56B4E9", "#5B4FA0", "#999999")
 
 
 def draw_scores(path: Path, report: EvaluateReport) -> None:
-    """Draws balanced accuracy with its standard error, one panel per split, and the level of guessing."""
-    figure = Figure(figsize=(4.6 * len(report.splits) + 1.6, 4.2), dpi=150, layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(report.splits), sharey=True, squeeze=True))
-    for axes, split in zip(panels, report.splits, strict=True):
-        names = list(split.scores)
-        places = np.arange(len(names))
-        for offset, probe in ((-0.19, "knn"), (0.19, "linear")):
-            means = [split.scores[name][probe]["mean"] for name in names]
-            sems = np.nan_to_num([split.scores[name][probe]["sem"] for name in names])
-            axes.barh(
-                places + offset, means, 0.36, xerr=sems, color=_COLOURS[probe], label=_NAMES[probe],
-                error_kw={"ecolor": "#333333", "elinewidth": 1, "capsize": 2},
-            )  # fmt: skip
-            for place, mean in zip(places + offset, means, strict=True):
-                axes.text(
-                    0.012, place, f"{mean:.3f}", va="center", fontsize=8, color="white", fontweight="bold"
-                )
-        axes.axvline(split.chance, color="black", linestyle=":", linewidth=1.2, label="guessing")
-        axes.set_yticks(places, names)
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("balanced accuracy")
-        classes = ", ".join(str(code) for code in split.classes)
-        axes.set_title(f"{_TITLES[split.split]}\nclasses {classes}", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].invert_yaxis()
+    """Draws one curve per description with its standard error, and the level of guessing."""
+    figure = Figure(figsize=(10.5, 5.4), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(PROBES), sharey=True)
+    styles = _styles(report)
+    for axes, probe in zip(panels, PROBES, strict=True):
+        _panel(axes, report, probe, styles)
+    panels[0].set_ylabel("balanced accuracy, %")
+    classes = ", ".join(one.name for one in report.classes)
     figure.suptitle(
-        f"{report.model}, {report.period}: {report.shots} labels per class, {report.draws} draws",
-        fontweight="bold", fontsize=12,
+        f"{Path(report.labels).stem}, {report.period}: classes {classes}\n{report.protocol} protocol, "
+        f"{report.splits} splits" + (" – measures interpolation only" if report.protocol == "random" else ""),
+        fontsize=11, fontweight="bold",
     )  # fmt: skip
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     FigureCanvasAgg(figure)
     with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _panel(axes: Axes, report: EvaluateReport, probe: Probe, styles: dict[str, dict[str, Any]]) -> None:
+    places = {one.shots: max(one.mean, 1.0) for one in report.shots}
+    for name, style in styles.items():
+        own = [one for one in report.scores if one.features == name and one.probe == probe]
+        own.sort(key=lambda one: places[one.shots])
+        axes.errorbar(
+            [places[one.shots] for one in own], [100 * one.mean for one in own],
+            yerr=[100 * one.sem if one.sem == one.sem else 0 for one in own], capsize=2.5, label=name, **style,
+        )  # fmt: skip
+    axes.axhline(100 * report.chance, color="black", linestyle=":", linewidth=1.2, label="guessing")
+    axes.set_xscale("log")
+    ticks = {places[one.shots]: f"{one.mean:.0f}" for one in report.shots}
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.minorticks_off()
+    axes.set_xlabel("labels per class (mean drawn)")
+    axes.set_title(_TITLES[probe], fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _styles(report: EvaluateReport) -> dict[str, dict[str, Any]]:
+    """Fields stand out: thick and warm; the others are thin and cool."""
+    styles: dict[str, dict[str, Any]] = {}
+    for kind, colours, rest in (
+        ("field", _FIELDS, {"linewidth": 2.6, "marker": "o", "markersize": 6, "zorder": 5}),
+        ("other", _BASELINES, {"linewidth": 1.3, "marker": "s", "markersize": 4}),
+    ):
+        names = [name for name, own in report.kinds.items() if (own == "field") == (kind == "field")]
+        for number, name in enumerate(names):
+            dashed = number >= len(colours)
+            styles[name] = {
+                "color": colours[number % len(colours)], "linestyle": "--" if dashed else "-", **rest
+            }  # fmt: skip
+    return styles
