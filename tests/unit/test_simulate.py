@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -15,17 +16,24 @@ import typer
 from typer.testing import CliRunner
 
 from earthfield.errors import Conflict, InvalidInput
-from earthfield.simulate import Landscape, simulate
+from earthfield.grid import pixel_at, tile_at, zone_of
+from earthfield.simulate import Landscape, LandscapeSet, simulate, simulate_set
 from earthfield.simulate.canvas import canvas_of
+from earthfield.simulate.change import GRADUAL, ChangeKind
 from earthfield.simulate.cli import simulate as command
-from earthfield.simulate.covers import COVERS, LandCover
+from earthfield.simulate.covers import CODE, COVERS, LandCover
 from earthfield.simulate.crops import CROP_CODE
+from earthfield.simulate.faults import kept
 from earthfield.simulate.growth import state_on
 from earthfield.simulate.radar import backscatter
 from earthfield.simulate.raster import write_cog
 from earthfield.simulate.scene import Asset
+from earthfield.simulate.sentinel1 import scenes as s1_scenes
+from earthfield.simulate.sentinel2 import scenes as s2_scenes
+from earthfield.simulate.spectra import BANDS as OPTICAL
+from earthfield.simulate.spectra import library
 from earthfield.simulate.sun import sun_position
-from earthfield.simulate.truth import change_in, crop_in, landcover_in
+from earthfield.simulate.truth import change_in, crop_in, landcover_in, legend
 from earthfield.simulate.world import World, world_of
 
 SPARSE = Landscape(
@@ -169,6 +177,7 @@ def test_a_strangers_folder_is_refused(folder: Path, tmp_path: Path) -> None:
         {"seed": -1},
         {"cloudiness": 1.5},
         {"s1_revisit_days": 0},
+        {"faults": 1.5},
     ],
 )
 def test_a_wrong_landscape_is_told_in_a_sentence(wrong: dict) -> None:
@@ -216,7 +225,7 @@ def test_radar_comes_from_both_passes(folder: Path) -> None:
 def test_change_is_where_land_cover_differs_and_nowhere_else(world: World) -> None:
     before, after, change = landcover_in(world, 2022), landcover_in(world, 2023), change_in(world, 2022)
     differs = before != after
-    assert set(np.unique(change)) == {0, 1, 2, 3}
+    assert {0, 1, 2, 3} <= set(np.unique(change)) <= set(ChangeKind)
     assert not differs[change == 0].any()
     assert np.all(after[change == 3] == LandCover.WATER)
     assert np.all(after[change == 2] == LandCover.BARE)
@@ -301,3 +310,172 @@ def test_command_writes_one_json_report(tmp_path: Path, monkeypatch: pytest.Monk
     assert report["num_files"] > 5
     wrong = CliRunner().invoke(app, [str(tmp_path / "y"), "--size", "big"])
     assert isinstance(wrong.exception, InvalidInput)
+
+
+SMALL_SET = LandscapeSet(num=2, seed=4, size_px=(18, 18), faults=0.9)
+
+
+@pytest.fixture
+def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set whose satellites hardly ever pass."""
+    member = LandscapeSet.member
+
+    def thinned(self: LandscapeSet, number: int) -> tuple[str, Landscape]:
+        region, land = member(self, number)
+        rare = {"s2_revisit_days": 120, "s1_revisit_days": 200, "landsat_revisit_days": 200}
+        return region, dataclasses.replace(land, **rare)
+
+    monkeypatch.setattr(LandscapeSet, "member", thinned)
+
+
+@pytest.mark.usefixtures("seldom")
+def test_a_set_is_one_catalogue_with_a_child_for_each_landscape(tmp_path: Path) -> None:
+    report = simulate_set(tmp_path / "set", SMALL_SET)
+    catalog = pystac.Catalog.from_file(str(tmp_path / "set" / "catalog.json"))
+    assert len(list(catalog.get_children())) == 2
+    assert len(list(catalog.get_items(recursive=True))) == sum(
+        sum(member.num_scenes.values()) for member in report.members
+    )
+    listed = json.loads((tmp_path / "set" / "landscapes.json").read_text())["landscapes"]
+    for one in listed:
+        marker = json.loads((tmp_path / "set" / one["name"] / "simulation.json").read_text())
+        assert marker["landscape"] == one["landscape"]
+
+
+@pytest.mark.usefixtures("seldom")
+def test_a_set_may_grow_and_keeps_what_it_has(tmp_path: Path) -> None:
+    simulate_set(tmp_path / "set", SMALL_SET)
+    before = _digest(tmp_path / "set" / "landscape_00001")
+    grown = simulate_set(tmp_path / "set", dataclasses.replace(SMALL_SET, num=3))
+    assert _digest(tmp_path / "set" / "landscape_00001") == before
+    assert grown.num_written == sum(grown.members[2].num_scenes.values())
+    assert simulate_set(tmp_path / "set", dataclasses.replace(SMALL_SET, num=3)).num_written == 0
+    with pytest.raises(Conflict, match="made for 3 landscapes"):
+        simulate_set(tmp_path / "set", SMALL_SET)
+    with pytest.raises(Conflict, match="another set"):
+        simulate_set(tmp_path / "set", dataclasses.replace(SMALL_SET, num=3, seed=5))
+
+
+def test_a_wrong_set_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InvalidInput, match="not empty"):
+        simulate_set(tmp_path, SMALL_SET)
+    for wrong in ({"num": 0}, {"num": 1, "seed": -1}, {"num": 1, "lon": 3.0}):
+        with pytest.raises(InvalidInput):
+            LandscapeSet(**wrong)
+
+
+def test_landscapes_of_a_set_come_from_all_climates_and_lie_in_tiles_of_their_own() -> None:
+    for given in ({}, {"lon": 3.0, "lat": 50.8}):
+        lands = [LandscapeSet(num=80, seed=2, **given).member(number)[1] for number in range(80)]
+        tiles = []
+        for land in lands:
+            epsg = zone_of(land.lon, land.lat)
+            row, col = pixel_at(epsg, land.lon, land.lat)
+            corners = {tile_at(epsg, row + y, col + x) for y in (-140, 140) for x in (-140, 140)}
+            assert len(corners) == 1
+            tiles.append(corners.pop())
+        assert len(set(tiles)) == 80
+    lands = [LandscapeSet(num=80, seed=2).member(number)[1] for number in range(80)]
+    lats = [land.lat for land in lands]
+    assert min(lats) < -15
+    assert max(lats) > 60
+    assert sum(abs(lat) < 15 for lat in lats) > 8
+    assert len({land.start_year for land in lands}) > 5
+    assert min(land.faults for land in lands) == 0.0
+
+
+def test_faults_take_frames_bands_orbits_and_sensors_away_but_never_the_quality_band() -> None:
+    counts, orbits, keys = [], set(), set()
+    for seed in range(24):
+        spec = Landscape(seed=seed, size_px=(18, 18), faults=1.0, s2_revisit_days=40, s1_revisit_days=20)
+        world = world_of(spec)
+        radar = list(s1_scenes(world))
+        arrived = kept(spec, "sentinel-1-rtc", radar)
+        counts.append(len(arrived) / len(radar))
+        orbits.add(len({scene.properties["sat:orbit_state"] for scene in arrived}))
+        for scene in kept(spec, "sentinel-2-l2a", list(s2_scenes(world)))[:2]:
+            names = frozenset(asset.key for asset in scene.make(dict(scene.properties)))
+            assert "SCL" in names
+            keys.add(names)
+    assert min(counts) == 0.0
+    assert 0.3 < np.mean(counts) < 0.9
+    assert {1, 2} <= orbits
+    assert frozenset(BANDS) in keys
+    assert any("B02" not in names and "B8A" in names for names in keys)
+
+
+def test_without_faults_every_scene_arrives_whole(world: World) -> None:
+    scenes = list(s1_scenes(world))
+    assert kept(world.spec, "sentinel-1-rtc", scenes) == scenes
+
+
+def test_angles_and_orbits_are_told_by_every_optical_and_radar_item(folder: Path) -> None:
+    for collection in ("sentinel-2-l2a", "sentinel-1-rtc", "landsat-c2-l2"):
+        for item in _items(folder, collection):
+            assert item.properties["sat:orbit_state"] in ("ascending", "descending")
+            assert 0 <= item.properties["view:off_nadir"] < 50
+            if collection != "sentinel-1-rtc":
+                assert 8 <= item.properties["view:sun_elevation"] <= 90
+
+
+def test_no_two_seeds_share_their_spectra_and_habits() -> None:
+    first, second = library(1), library(2)
+    assert len(OPTICAL) == 10
+    ratio = np.stack([first[name] / second[name] for name in first if name not in ("snow", "cloud")])
+    assert 0.1 < np.log(ratio).std() < 0.5
+    worlds = [world_of(Landscape(seed=seed, size_px=(32, 32))) for seed in (1, 2)]
+    assert worlds[0].style.quirks != worlds[1].style.quirks
+    assert worlds[0].style.quirks == world_of(Landscape(seed=1, size_px=(48, 48))).style.quirks
+
+
+def test_fields_of_one_crop_go_their_own_ways(world: World) -> None:
+    def green(day: datetime.date) -> np.ndarray:
+        return state_on(world.spec, world.style, world.units, world.weather, day).green
+
+    wheat = (world.units.column(2022) == CROP_CODE["winter_wheat"]) & (world.units.event == 0)
+    wheat &= world.units.before == CODE["cropland"]
+    spring, week_later = green(datetime.date(2022, 4, 25))[wheat], green(datetime.date(2022, 5, 2))[wheat]
+    assert spring.std() / spring.mean() > 0.15
+    assert np.log(week_later / spring).std() > 0.02
+
+
+def test_clear_pixels_hold_thin_cloud_that_nobody_flags() -> None:
+    """Between neighbouring clear scenes a pixel differs by about 1 % of reflectance, as over real land."""
+    spec = Landscape(seed=4, size_px=(64, 64), lon=3.0, lat=50.8, start_year=2018)
+    seen = []
+    for scene in s2_scenes(world_of(spec)):
+        rasters = {
+            asset.key: asset for asset in scene.make(dict(scene.properties)) if asset.key in ("B02", "SCL")
+        }
+        if np.isin(rasters["SCL"].values, (2, 4, 5, 6, 7)).mean() > 0.95:
+            band = rasters["B02"]
+            seen.append(band.values * band.scale + band.offset)
+    noise = [
+        np.abs(b - (a + c) / 2 - np.median(b - (a + c) / 2))
+        for a, b, c in zip(seen, seen[1:], seen[2:], strict=False)
+    ]
+    assert 0.003 < 1.48 * np.median(np.concatenate([part.ravel() for part in noise])) < 0.03
+
+
+def test_planted_trees_grow_from_year_to_year_and_are_told_as_gradual() -> None:
+    world, number = next(
+        (land, land.change.kinds.index(ChangeKind.PLANTED) + 1)
+        for land in (world_of(Landscape(seed=seed, size_px=(120, 120), years=3)) for seed in range(40))
+        if ChangeKind.PLANTED in land.change.kinds and land.change.days[0].year == 2022
+    )
+    rows = world.units.event == number
+    day = world.change.days[number - 1]
+    assert rows.any()
+
+    def green(days: int) -> float:
+        at = day + datetime.timedelta(days=days)
+        return float(state_on(world.spec, world.style, world.units, world.weather, at).green[rows].mean())
+
+    summer = (
+        (datetime.date(day.year + 1, 7, 10) - day).days if day.month > 6 else 190 - day.timetuple().tm_yday
+    )
+    assert 0 < green(summer) < 0.8 * green(summer + 365)
+    told = legend(world)
+    assert told["gradual_changes"] == [int(kind) for kind in GRADUAL]
+    assert set(map(str, told["gradual_changes"])) <= set(told["change"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from pyproj import Transformer
@@ -55,20 +56,26 @@ class Canvas:
 
     def outline(self) -> list[list[float]]:
         """The closed ring of the area as [lon, lat] pairs, counter-clockwise from the lower right."""
-        east, south = self.west + self.width * PIXEL_M, self.north - self.height * PIXEL_M
-        corners = [
-            (east, south),
-            (east, self.north),
-            (self.west, self.north),
-            (self.west, south),
-            (east, south),
-        ]
-        return [list(self.lonlat(x, y)) for x, y in corners]
+        return _outline(self)
 
     def lonlat(self, x: float, y: float) -> tuple[float, float]:
         """Longitude and latitude in degrees of map coordinates in metres."""
         lon, lat = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform(x, y)
         return (float(lon), float(lat))
+
+
+@lru_cache(maxsize=8)
+def _outline(canvas: Canvas) -> list[list[float]]:
+    """See `Canvas.outline`."""
+    east, south = canvas.west + canvas.width * PIXEL_M, canvas.north - canvas.height * PIXEL_M
+    corners = [
+        (east, south),
+        (east, canvas.north),
+        (canvas.west, canvas.north),
+        (canvas.west, south),
+        (east, south),
+    ]
+    return [list(canvas.lonlat(x, y)) for x, y in corners]
 
 
 def canvas_of(spec: Landscape) -> Canvas:

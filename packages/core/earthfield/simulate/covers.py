@@ -204,6 +204,17 @@ _ROWS = (
     Cover("pond", _L.WATER, "none", "", "water", 0.0, 0, 0.05, -21.0, -20.0, -28.0, 0, -2),
     Cover("marsh", _L.WETLAND, "wetland", "reed", "wet_soil", 3.4, 1.5, 0.10, -11.5, -9.6, -16.0, 0.25, 5),
     Cover("bog", _L.WETLAND, "wetland", "shrub", "wet_soil", 2.0, 0.6, 0.09, -11.8, -11.2, -17.4, 0.30, 7),
+    Cover("sea", _L.WATER, "none", "", "sea_water", 0.0, 0, 0.03, -18.5, -18.0, -26.5, 0, -4),
+    Cover("greenhouse", _L.BUILT, "none", "", "plastic", 0.0, 4, 0.16, -6.5, -9.0, -16.0, 0, 14),
+    Cover("heath", _L.SHRUB, "heath", "moss", "lichen", 1.6, 0.3, 0.12, -12.6, -12.2, -18.6, 0.30, 9),
+    Cover(
+        "woodland", _L.DECIDUOUS, "savanna", "savanna", "soil", 2.4, 6, 0.16, -11.0, -10.0, -15.8, 0.45, 12
+    ),
+    Cover("vineyard", _L.ORCHARD, "vine", "orchard", "soil", 1.6, 1.6, 0.10, -10.2, -10.2, -16.4, 0.35, 14),
+    Cover("young_trees", _L.ORCHARD, "young", "orchard", "soil", 3.0, 2, 0.09, -11.0, -9.8, -15.6, 0.45, 12),
+    Cover("abandoned", _L.SHRUB, "young", "shrub", "soil", 2.6, 1.5, 0.12, -11.8, -11.2, -17.2, 0.40, 13),
+    Cover("burnt", _L.BARE, "regrowth", "shrub", "ash", 1.4, 2, 0.16, -11.8, -11.2, -18.0, 0.35, 22),
+    Cover("dieback", _L.SHRUB, "dying", "needleleaf", "litter", 4.2, 15, 0.15, -10.5, -9.6, -15.4, 0.55, 9),
 )
 
 COVERS: dict[int, Cover] = dict(enumerate(_ROWS, start=1))

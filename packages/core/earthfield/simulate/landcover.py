@@ -57,7 +57,8 @@ def land_of(seed: int, style: Style, canvas: Canvas, terrain: Terrain) -> Land:
     water_near = _nearness(water)
     _wild(seed, style, parcels, low + np.float32(1.5) * water_near, cover)
     farmed = np.isin(
-        cover, codes_of("cropland", "pasture", "meadow", "rough_grass", "orchard", "olive_grove")
+        cover,
+        codes_of("cropland", "pasture", "meadow", "rough_grass", "orchard", "olive_grove", "vineyard"),
     )
     _borders(seed, style, parcels, farmed, cover)
     roads = _roads(seed, style, parcels)
@@ -69,7 +70,8 @@ def land_of(seed: int, style: Style, canvas: Canvas, terrain: Terrain) -> Land:
     cover[water > 0] = water[water > 0]
     small = ~np.isin(cover, codes_of("cropland", "pasture", "meadow", "rough_grass", "orchard", "olive_grove",
                                      "plantation", "deciduous_forest", "conifer_forest", "mixed_forest",
-                                     "evergreen_forest", "shrubland"))  # fmt: skip
+                                     "evergreen_forest", "shrubland", "woodland", "heath", "vineyard",
+                                     "greenhouse"))  # fmt: skip
     place = np.where(small, parcels.num + parcels.block, parcels.parcel).astype(np.int32)
     bodies = label(water > 0)[0]
     place[water > 0] = parcels.num + bodies[water > 0] % parcels.num_blocks
@@ -98,6 +100,11 @@ def _farmland(seed: int, style: Style, parcels: Parcels) -> Codes:
         "monsoon": ("plantation", "orchard"),
     }
     kind[rows] = rng.choice(codes_of(*names.get(style.climate.name, ("orchard",))), int(rows.sum()))
+    for name, share in (("vineyard", style.fruit), ("greenhouse", style.glass)):
+        gathered = rng.normal(0.0, 1.2, parcels.num_blocks)[parcels.block_of] + rng.normal(
+            0.0, 1.0, parcels.num
+        )
+        kind[gathered > np.quantile(gathered, 1.0 - share)] = CODE[name]
     cover = kind[parcels.parcel]
     if parcels.outside_circle.any():
         cover[parcels.outside_circle] = (
@@ -118,14 +125,15 @@ def _wild(seed: int, style: Style, parcels: Parcels, wet: Floats, cover: Codes) 
     rank = np.searchsorted(np.linspace(-0.7, 0.7, len(trees) + 1)[1:-1], stands)
     scrub = fractal(rng, shape, 45.0, octaves=4, gain=0.6)
     cover[_top_share(scrub + np.float32(0.4) * broad, style.shrub)] = CODE["shrubland"]
+    cover[_top_share(fractal(rng, shape, 55.0, octaves=4, gain=0.6), style.heath)] = CODE["heath"]
     cover[woods] = np.array(trees, np.uint8)[rank][woods]
-    bare = _top_share(fractal(rng, shape, 40.0, octaves=3), style.bare)
+    bare = _top_share(fractal(rng, shape, 28.0, octaves=5, gain=0.6), style.bare)
     ground = {"desert": ("sand", "bare_soil", "rock"), "mediterranean": ("rock", "gravel_pit", "bare_soil")}
     names = ground.get(style.climate.name, ("gravel_pit", "bare_soil", "sand"))
     pick = np.searchsorted([-0.5, 0.6], smooth(rng, shape, 120.0))
     cover[bare] = np.array(codes_of(*names), np.uint8)[pick][bare]
     soaked = _top_share(wet + np.float32(0.7) * fractal(rng, shape, 30.0, octaves=3), style.wetland)
-    cold = style.climate.name in ("boreal", "maritime")
+    cold = style.climate.name in ("boreal", "maritime", "tundra")
     cover[soaked] = np.where(
         smooth(rng, shape, 60.0)[soaked] > (0.3 if cold else 9.0), CODE["bog"], CODE["marsh"]
     )
@@ -166,6 +174,10 @@ def _water(seed: int, style: Style, canvas: Canvas, low: Floats) -> Codes:
         angle = float(rng.uniform(0, math.pi))
         for _ in range(max(1, round(max(shape) / 600))):
             water[_river(rng, shape, angle, style.river_m)] = CODE["river"]
+    if style.sea > 0:
+        coast = fractal(rng, shape, 160.0, octaves=5) + np.float32(0.8) * low
+        coast += np.linspace(-2.0, 2.0, shape[1], dtype=np.float32) * np.float32(rng.choice([-1.0, 1.0]))
+        water[_top_share(coast, style.sea)] = CODE["sea"]
     return water
 
 

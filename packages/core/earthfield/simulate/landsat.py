@@ -95,14 +95,21 @@ def _rasters(
     rows, cols = world.canvas.shape[0] // 3, world.canvas.shape[1] // 3
     sky = sky_of(
         rng, (rows, cols), float(GSD_M), overcast=float(world.weather.overcast[at]),
-        sun_elevation_deg=sun_elevation, sun_azimuth_deg=sun_azimuth,
+        sun_elevation_deg=sun_elevation, sun_azimuth_deg=sun_azimuth, quirks=world.style.quirks,
     )  # fmt: skip
     outside = outside_swath(rng, (rows, cols), 0.06)
     light = block_mean(world.terrain.illumination(max(sun_elevation, 8.0), sun_azimuth), 3)
-    shift = rng.normal(0.0, 0.12, 2)
+    shift = rng.normal(0.0, max(0.12, 0.5 * world.style.quirks.shift_px), 2)
+    gain = np.exp(
+        rng.normal(0.0, world.style.quirks.gain) + rng.normal(0.0, 0.3 * world.style.quirks.gain, 10)
+    )
     for key, (like, ratio, name) in _FROM_S2.items():
         band = BANDS.index(like)
-        surface = block_mean(optics.band(world.units, world.grain, band), 3) * light * np.float32(ratio)
+        surface = (
+            block_mean(optics.band(world.units, world.grain, band), 3)
+            * light
+            * np.float32(ratio * gain[band])
+        )
         surface = seen_through_optics(surface, float(shift[0]), float(shift[1]), 0.45)
         seen = sky.through(surface, band, world.library["cloud"])
         seen += np.float32(0.0012) * rng.standard_normal(seen.shape, dtype=np.float32)
@@ -162,9 +169,9 @@ def quality_bits(
     """
     water, snow = water_and_snow
     grainy = 0.05 * rng.standard_normal(sky.cloud.shape, dtype=np.float32)
-    cloud = sky.cloud + grainy > 0.4
+    cloud = np.maximum(sky.cloud, sky.veil) + grainy > (9.0 if sky.missed else 0.4)
     dilated = binary_dilation(cloud, iterations=2) & ~cloud
-    cirrus = sky.cirrus > 0.13
+    cirrus = sky.cirrus > (9.0 if sky.missed else 0.13)
     shadow = (sky.shadow + grainy > 0.4) & ~cloud
     snow = snow & ~cloud
     clear = ~(cloud | dilated | cirrus | shadow)

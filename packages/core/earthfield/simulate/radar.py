@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from earthfield.simulate.arrays import Floats
-from earthfield.simulate.covers import CODE, COVERS, cover_table
+from earthfield.simulate.covers import CODE, COVERS, codes_of, cover_table
 from earthfield.simulate.crops import CROPS
 from earthfield.simulate.growth import State
 from earthfield.simulate.units import Units
@@ -20,7 +20,14 @@ def power(decibel: np.ndarray | float) -> Floats:
 
 
 def backscatter(
-    units: Units, state: State, *, incidence_deg: float, ascending: bool, air_c: float, wind_db: float
+    units: Units,
+    state: State,
+    *,
+    incidence_deg: float,
+    ascending: bool,
+    air_c: float,
+    wind_db: float,
+    rows_db: float = 0.0,
 ) -> tuple[Floats, Floats]:
     """VV and VH of every unit, linear power, shape (num,) each.
 
@@ -35,6 +42,7 @@ def backscatter(
         ascending: Whether the pass is an evening, ascending one; walls answer one of the two.
         air_c: Air temperature; frozen ground is dry to the radar, wet snow swallows the beam.
         wind_db: Wind on water, added to its VV.
+        rows_db: What rows across the beam of one pass add, and take from the other's, decibel.
     """
     away = incidence_deg - 38.0
     ground_vv, ground_vh = _ground(units, state, air_c, wind_db)
@@ -45,6 +53,8 @@ def backscatter(
     vh = power(canopy_vh - 0.05 * away) * (1.0 - through) + power(ground_vh - 0.09 * away) * through
     built = np.array([False, *(c.landcover == 8 and c.height_m > 0 for c in COVERS.values())])[state.cover]
     wall_db = np.where(built, 3.0 * units.traits.facing * (1.0 if ascending else -1.0), 0.0)
+    rows = rows_db * units.traits.facing * np.where(state.cover == CODE["cropland"], 1.0, 0.15)
+    wall_db = wall_db + np.where(ascending, 1.0, -1.0) * rows * (0.4 + 0.6 * through)
     soaked = -3.0 * state.snow if air_c > 0.5 else 0.0
     return vv * power(wall_db + soaked), vh * power(0.6 * wall_db + soaked)
 
@@ -54,13 +64,16 @@ def _ground(units: Units, state: State, air_c: float, wind_db: float) -> tuple[F
     vv = cover_table("vv_db")[state.cover]
     cross = (cover_table("canopy_vh_db") - cover_table("canopy_vv_db"))[state.cover]
     earthy = np.array(
-        [False, *(c.ground in ("soil", "wet_soil", "slash", "litter") for c in COVERS.values())]
+        [
+            False,
+            *(c.ground in ("soil", "wet_soil", "slash", "litter", "ash", "lichen") for c in COVERS.values()),
+        ]
     )[state.cover]
     wet = state.moisture * (0.25 if air_c < -1.0 else 1.0)
     change = 7.5 * (wet - 0.27) + 1.6 * state.tilled - 0.8 * state.residue + units.traits.rough_db
     vv = np.where(earthy, vv + change, vv + 0.4 * units.traits.rough_db)
     vh = np.where(earthy, vv + _SOIL_CROSS_DB + 0.35 * state.residue, vv + cross)
-    is_water = np.isin(state.cover, [CODE["river"], CODE["lake"], CODE["pond"]])
+    is_water = np.isin(state.cover, codes_of("river", "lake", "pond", "sea"))
     vv = np.where(is_water, vv + wind_db, vv)
     pool = np.clip(state.flooded, 0.0, 1.0)
     stems = 7.5 * np.clip(state.green / 1.5, 0.0, 1.0)

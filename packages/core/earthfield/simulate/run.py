@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import rasterio
+
 from earthfield.errors import Conflict, InvalidInput
 from earthfield.simulate import elevation, landsat, sentinel1, sentinel2
 from earthfield.simulate.canvas import Canvas
+from earthfield.simulate.faults import kept
 from earthfield.simulate.raster import write_cog
 from earthfield.simulate.scene import Scene
 from earthfield.simulate.spec import Landscape, Progress, SimulateReport
@@ -23,7 +26,7 @@ from earthfield.simulate.world import World, world_of
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same landscape starts to give other bytes."""
 MARKER = "simulation.json"
 """Says which landscape a folder is meant for; written first."""
@@ -75,9 +78,11 @@ def simulate(directory: Path | str, spec: Landscape, *, progress: Progress | Non
     tally = _Tally()
     tally.add(write_json(root / MARKER, {"format": FORMAT, "notice": NOTICE, "landscape": spec.to_dict()}))
     world = world_of(spec)
-    scenes = {name: list(make(world)) for name, make in _SENSORS.items()}
-    num_written, num_kept = _write_scenes(root, world.canvas, scenes, tally, progress)
-    _write_truth(root, world, tally)
+    scenes = {name: kept(spec, name, list(make(world))) for name, make in _SENSORS.items()}
+    scenes = {name: members for name, members in scenes.items() if members}
+    with rasterio.Env():
+        num_written, num_kept = _write_scenes(root, world.canvas, scenes, tally, progress)
+        _write_truth(root, world, tally)
     for name, members in scenes.items():
         (root / name).mkdir(exist_ok=True)
         tally.add(write_json(root / name / "collection.json", collection_of(name, members, world.canvas)))
@@ -117,14 +122,15 @@ def _claim(root: Path, spec: Landscape) -> dict[str, int] | None:
         )
     if not (root / "catalog.json").exists():
         return None
-    return {name: _num_items(root / name / "collection.json") for name in _SENSORS}
+    found = {name: _num_items(root / name / "collection.json") for name in _SENSORS}
+    return {name: num for name, num in found.items() if num}
 
 
 def _read(path: Path) -> dict[str, Any]:
     """A JSON file's content, {} where it cannot be read as such."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError):
+    except (FileNotFoundError, ValueError, UnicodeDecodeError):
         return {}
     return content if isinstance(content, dict) else {}
 

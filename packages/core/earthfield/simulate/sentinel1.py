@@ -24,8 +24,6 @@ from earthfield.simulate.world import World
 
 COLLECTION = "sentinel-1-rtc"
 GSD_M = 20
-_LOOKS = 2.4
-"""Looks of the speckle before the blur; about 11 after it, as the scenes of flanders_a show."""
 _BLUR = np.array([0.3, 1.0, 0.3]) / 1.6
 """Correlation between neighbouring pixels of about 0.55, as in the same scenes."""
 
@@ -58,6 +56,8 @@ def _scene(world: World, number: int, day: datetime.date, angles: tuple[float, f
         "sar:product_type": "RTC",
         "sat:orbit_state": "ascending" if ascending else "descending",
         "view:incidence_angle": round(incidence, 3),
+        "view:off_nadir": round(0.87 * incidence, 3),
+        "sat:relative_orbit": 15 + int(stream(spec.seed, "s1 orbit").integers(80)) + (0 if ascending else 73),
         "view:azimuth": 258.0 if ascending else 102.0,
     }
     return Scene(
@@ -83,22 +83,29 @@ def _rasters(
         ascending=ascending,
         air_c=air_c,
         wind_db=float(rng.normal(0.5, 2.4)),
+        rows_db=world.style.quirks.rows_db,
     )
     outside = block_mean(outside_swath(rng, world.canvas.shape, 0.04).astype(np.float32), 2) > 0
     slope = _slope_light(world, ascending)
     texture = _scatter(world, state.cover[world.units.number], ascending)
-    calibration = 10 ** (0.1 * float(rng.normal(0.0, 0.15)))
+    quirks = world.style.quirks
+    offset_db = {"vv": quirks.vv_db, "vh": quirks.vh_db}
+    calibration_db = float(rng.normal(0.0, 0.2))
     rows, cols = world.canvas.shape_at(GSD_M)
     for key, table in zip(("vv", "vh"), bands, strict=True):
-        surface = block_mean(table[world.units.number] * texture, 2) * slope * np.float32(calibration)
-        seen = surface * speckle(rng, surface.shape)
+        surface = block_mean(table[world.units.number] * texture, 2) * slope
+        surface *= np.float32(10 ** (0.1 * (calibration_db + offset_db[key])))
+        seen = surface * speckle(rng, surface.shape, quirks.looks)
         seen[outside] = np.nan
         yield Asset(key, seen[:rows, :cols].astype(np.float32), GSD_M, math.nan, unit="1")
 
 
-def speckle(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-    """Multiplicative noise of mean 1: gamma looks, blurred as the resampling of the product blurs them."""
-    looks = rng.standard_gamma(_LOOKS, shape, dtype=np.float32) / np.float32(_LOOKS)
+def speckle(rng: np.random.Generator, shape: tuple[int, int], num_looks: float = 2.4) -> Floats:
+    """Multiplicative noise of mean 1: gamma looks, blurred as the resampling of the product blurs them.
+
+    2.4 looks before the blur are about 11 after it, as the scenes of flanders_a show.
+    """
+    looks = rng.standard_gamma(num_looks, shape, dtype=np.float32) / np.float32(num_looks)
     for axis in (0, 1):
         looks = correlate1d(looks, _BLUR, axis=axis, mode="reflect", output=np.float32)
     return np.maximum(looks, np.float32(0.02))

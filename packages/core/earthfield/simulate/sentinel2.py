@@ -65,6 +65,8 @@ def _scene(world: World, number: int, day: datetime.date) -> Scene:
     elevation, azimuth = sun_position(instant, spec.lon, spec.lat)
     west_view = (number + spec.seed) % 2 == 0
     baseline = baseline_on(day)
+    view_azimuth = (283.0 if west_view else 104.0) + float(rng.normal(0.0, 1.5))
+    incidence = float(rng.uniform(3.5, 6.0) if west_view else rng.uniform(6.5, 9.5))
     properties = {
         "platform": "sentinel-2a" if number % 2 == 0 else "sentinel-2b",
         "constellation": "sentinel-2",
@@ -75,10 +77,10 @@ def _scene(world: World, number: int, day: datetime.date) -> Scene:
         "sat:orbit_state": "descending",
         "view:sun_azimuth": round(azimuth, 3),
         "view:sun_elevation": round(elevation, 3),
-        "view:azimuth": round((283.0 if west_view else 104.0) + float(rng.normal(0.0, 1.5)), 3),
-        "view:incidence_angle": round(
-            float(rng.uniform(3.5, 6.0) if west_view else rng.uniform(6.5, 9.5)), 3
-        ),
+        "view:azimuth": round(view_azimuth, 3),
+        "view:incidence_angle": round(incidence, 3),
+        "view:off_nadir": round(0.89 * incidence, 3),
+        "sat:relative_orbit": 8 + int(stream(spec.seed, "s2 orbit").integers(100)) + (0 if west_view else 43),
     }
     return Scene(
         id=f"S2_MSIL2A_{instant:%Y%m%dT%H%M%S}_SIM{spec.seed}",
@@ -96,7 +98,9 @@ def _rasters(
     rng = stream(world.spec.seed, "s2 scene", day.toordinal())
     state = state_on(world.spec, world.style, world.units, world.weather, day)
     optics = optics_of(world.style, world.library, world.units, state)
+    quirks = world.style.quirks
     light = _light(world, sun_elevation, sun_azimuth, properties)
+    light *= 1.0 + np.float32(quirks.fidget) * rng.standard_normal(light.shape, dtype=np.float32)
     overcast = float(world.weather.overcast[world.weather.index(day)])
     sky = sky_of(
         rng,
@@ -105,23 +109,26 @@ def _rasters(
         overcast=overcast,
         sun_elevation_deg=sun_elevation,
         sun_azimuth_deg=sun_azimuth,
+        quirks=quirks,
     )
     outside = outside_swath(rng, world.canvas.shape, 0.07)
-    shift, blur = rng.normal(0.0, 0.18, 2), float(rng.uniform(0.42, 0.55))
-    gain = 1.0 + 0.012 * rng.standard_normal(len(BANDS))
+    shift = np.clip(rng.normal(0.0, quirks.shift_px, 2), -1.2, 1.2)
+    gain = _gain(rng, quirks.gain)
     offset = 1000 if properties["s2:processing_baseline"] >= OFFSET_BASELINE else 0
     coarse: dict[str, Floats] = {}
     for band, name in enumerate(BANDS):
         surface = optics.band(world.units, world.grain, band)
-        surface = seen_through_optics(surface * light, float(shift[0]), float(shift[1]), blur)
-        seen = sky.through(surface * np.float32(gain[band]), band, world.library["cloud"])
         step = GSD_M[name] // 10
+        own = shift + rng.normal(0.0, 0.06, 2)
+        blur_px = quirks.blur_px if step == 1 else quirks.blur20_px
+        surface = seen_through_optics(surface * light, float(own[0]), float(own[1]), blur_px)
+        seen = sky.through(surface * np.float32(gain[band]), band, world.library["cloud"])
         seen = block_mean(seen, step)
-        seen += np.float32(0.0011) * rng.standard_normal(seen.shape, dtype=np.float32)
+        seen += np.float32(quirks.noise / step) * rng.standard_normal(seen.shape, dtype=np.float32)
         if name in ("B02", "B03", "B04", "B08", "B11"):
             coarse[name] = seen if step == 2 else block_mean(seen, 2)
         yield _asset(world, name, _stored(seen, offset, _any_block(outside, step)), offset)
-    scl = classify(rng, coarse, sky, _any_block(outside, 2))
+    scl = classify(rng, coarse, sky, _any_block(outside, 2), quirks.blindness)
     rows, cols = world.canvas.shape_at(20)
     scl = scl[:rows, :cols]
     properties["eo:cloud_cover"] = round(100.0 * float(np.isin(scl, (8, 9, 10)).mean()), 2)
@@ -129,13 +136,26 @@ def _rasters(
     yield Asset("SCL", scl, 20, 0, classes=True)
 
 
+def _gain(rng: np.random.Generator, spread: float) -> Floats:
+    """Error of calibration and correction by band: of all bands, of the slope over them, and of each."""
+    across = np.linspace(-1.0, 1.0, len(BANDS))
+    bend = rng.normal(0.0, spread) + rng.normal(0.0, 0.7 * spread) * across
+    return np.asarray(np.exp(bend + rng.normal(0.0, 0.25 * spread, len(BANDS))), np.float32)
+
+
 def _light(world: World, sun_elevation: float, sun_azimuth: float, properties: dict[str, Any]) -> Floats:
-    """Brightness by slope and by the angle of sun and view: brighter with the sun behind the instrument."""
+    """Brightness by slope and by the angle of sun and view: brighter with the sun behind the instrument.
+
+    Rows and crowns show more shade to one orbit than to the other.
+    """
+    brdf = world.style.quirks.brdf
     behind = math.cos(math.radians(properties["view:azimuth"] - sun_azimuth))
-    view = 1.0 + 0.55 * math.sin(math.radians(properties["view:incidence_angle"])) * behind
+    view = 1.0 + 0.55 * brdf * math.sin(math.radians(properties["view:incidence_angle"])) * behind
     low_sun = 1.0 - 0.0012 * max(0.0, 40.0 - sun_elevation)
+    sided = math.copysign(0.012 * brdf, properties["view:azimuth"] - 180.0)
+    rows = (1.0 + np.float32(sided) * world.units.traits.facing)[world.units.number]
     return np.asarray(
-        world.terrain.illumination(max(sun_elevation, 8.0), sun_azimuth) * np.float32(view * low_sun),
+        world.terrain.illumination(max(sun_elevation, 8.0), sun_azimuth) * rows * np.float32(view * low_sun),
         np.float32,
     )
 
@@ -158,17 +178,24 @@ def _asset(world: World, name: str, numbers: Raster, offset: int) -> Asset:
     return Asset(name, numbers[:rows, :cols], GSD_M[name], 0, 1e-4, -offset / 10000.0 + 0.0, band=name)
 
 
-def classify(rng: np.random.Generator, seen: dict[str, Floats], sky: Sky, outside: Bools) -> Codes:
-    """Scene classification at 20 m, with mistakes like the real one's: thin edges missed, shadows doubtful.
+def classify(
+    rng: np.random.Generator, seen: dict[str, Floats], sky: Sky, outside: Bools, blindness: float = 1.0
+) -> Codes:
+    """Scene classification at 20 m, with mistakes like the real one's.
+
+    Thin edges are missed, shadows doubtful, bright ground is taken for cloud in some scenes and dark ground
+    for shadow, and in a few scenes even thick cloud is taken for ground.
 
     Codes: 0 no data, 2 dark, 3 shadow, 4 vegetation, 5 bare, 6 water, 7 unclassified, 8 and 9 cloud, 10
     cirrus, 11 snow.
     """
     cloud, cirrus, shadow = (block_mean(part, 2) for part in (sky.cloud, sky.cirrus, sky.shadow))
+    cloud = np.maximum(cloud, block_mean(sky.veil, 2))
     ndvi = (seen["B08"] - seen["B04"]) / np.maximum(seen["B08"] + seen["B04"], 0.02)
     ndwi = (seen["B03"] - seen["B08"]) / np.maximum(seen["B03"] + seen["B08"], 0.02)
     ndsi = (seen["B03"] - seen["B11"]) / np.maximum(seen["B03"] + seen["B11"], 0.02)
-    nervous = float(np.exp(rng.normal(0.0, 0.35)))
+    nervous = float(np.clip(np.exp(rng.normal(0.0, 0.35)) * blindness, 0.4, 1.9))
+    jumpy, gloomy = float(rng.random()), float(rng.random())
     grainy = 0.06 * rng.standard_normal(cloud.shape, dtype=np.float32)
     scl = np.full(cloud.shape, 5, np.uint8)
     scl[(ndvi > 0.31) & (ndvi <= 0.38)] = 7
@@ -177,10 +204,16 @@ def classify(rng: np.random.Generator, seen: dict[str, Floats], sky: Sky, outsid
     scl[(seen["B08"] < 0.13) & (seen["B11"] < 0.12) & (ndvi < 0.55)] = 2
     scl[(ndwi > 0.02) & (seen["B11"] < 0.06)] = 6
     scl[(ndsi > 0.42) & (seen["B03"] > 0.3) & (seen["B08"] > 0.25)] = 11
-    scl[(shadow + grainy > 0.5 * nervous) & (seen["B08"] < 0.33)] = 3
+    if jumpy < 0.25:
+        scl[seen["B02"] + grainy > 0.2] = 8
+    if gloomy < 0.2:
+        scl[seen["B08"] + 0.3 * grainy < 0.12] = 3
+    scl[(shadow + grainy > 0.28 * nervous) & (seen["B08"] < 0.33)] = 3
+    if sky.missed:
+        nervous = 50.0
     scl[(cirrus + 0.3 * grainy > 0.09 * nervous) & (cloud < 0.3)] = 10
-    scl[cloud + grainy > 0.16 * nervous] = 7
-    scl[cloud + grainy > 0.28 * nervous] = 8
-    scl[cloud + grainy > 0.6 * nervous] = 9
+    scl[cloud + grainy > 0.2 * nervous] = 7
+    scl[cloud + grainy > 0.36 * nervous] = 8
+    scl[cloud + grainy > 0.65 * nervous] = 9
     scl[outside] = 0
     return scl

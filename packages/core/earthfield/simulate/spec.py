@@ -53,6 +53,9 @@ class Landscape:
     cloudiness: float = 0.5
     """0 hardly a cloud, 0.5 as at the place's latitude, 1 almost always overcast."""
 
+    faults: float = 0.0
+    """How much the satellites miss: 0 nothing; towards 1 more frames, spans, bands, orbits, whole sensors."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated, in a sentence."""
         width, height = self.size_px
@@ -66,6 +69,7 @@ class Landscape:
         for name in ("s2_revisit_days", "s1_revisit_days", "landsat_revisit_days"):
             _within(name, getattr(self, name), 1, 366)
         _within("cloudiness", self.cloudiness, 0.0, 1.0)
+        _within("faults", self.faults, 0.0, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON can hold them; equal dictionaries mean equal bytes."""

@@ -19,6 +19,20 @@ from earthfield.simulate.units import Units
 _CHLOROPHYLL = np.array([0.5, 0.6, 0.7, 0.7, 0.25, 0.05, 0.0, 0.0, 0.1, 0.15], np.float32)
 """How much each band darkens with chlorophyll."""
 
+TINTS = np.array(
+    [
+        [-1.0, -0.8, -0.6, -0.4, -0.1, 0.05, 0.15, 0.25, 0.6, 0.85],
+        [0.0, 0.1, 0.0, 0.15, 0.8, 1.0, 1.0, 1.0, 0.3, 0.1],
+        [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.1, 0.9, 1.1],
+        [0.4, 0.9, 0.7, 0.5, 0.1, 0.0, 0.0, 0.0, 0.1, 0.2],
+    ],
+    np.float32,
+)
+"""Ways in which spectra of one kind differ, natural logarithm by band: slope, near infrared, water, pigment."""
+_TINT_LEAF = np.array([0.04, 0.09, 0.1, 0.08], np.float32)
+_TINT_GROUND = np.array([0.08, 0.04, 0.07, 0.04], np.float32)
+"""Spread of each of the `TINTS` among places, of leaves and of the ground."""
+
 
 @dataclass(frozen=True)
 class Grain:
@@ -28,6 +42,8 @@ class Grain:
     """Patches of better and poorer growth."""
     bright: Floats
     """Lighter and darker pixels."""
+    damp: Floats
+    """Hollows that stay wet and rises that dry first."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,8 @@ class Optics:
     """Change with one unit of `Grain.leafy`."""
     by_bright: Floats
     """Change with one unit of `Grain.bright`."""
+    by_damp: Floats
+    """Change with one unit of `Grain.damp`."""
 
     def band(self, units: Units, grain: Grain, band: int) -> Floats:
         """Map of one band, shape (rows, cols)."""
@@ -47,6 +65,7 @@ class Optics:
         field = self.mean[:, band][number]
         field += self.by_leafy[:, band][number] * grain.leafy
         field += self.by_bright[:, band][number] * grain.bright
+        field += self.by_damp[:, band][number] * grain.damp
         return np.maximum(field, np.float32(0.0005), out=field)
 
 
@@ -56,23 +75,39 @@ def grain_of(seed: int, canvas: Canvas) -> Grain:
     leafy = 0.75 * smooth(rng, canvas.shape, 7.0) + 0.5 * smooth(rng, canvas.shape, 2.5)
     leafy += 0.43 * smooth(rng, canvas.shape, 1.0)
     bright = 0.8 * smooth(rng, canvas.shape, 1.0) + 0.6 * smooth(rng, canvas.shape, 3.5)
-    return Grain(leafy.astype(np.float32), bright.astype(np.float32))
+    damp = 0.8 * smooth(rng, canvas.shape, 14.0) + 0.6 * smooth(rng, canvas.shape, 5.0)
+    return Grain(leafy.astype(np.float32), bright.astype(np.float32), damp.astype(np.float32))
 
 
 def optics_of(style: Style, library: dict[str, Floats], units: Units, state: State) -> Optics:
     """Mix each unit's spectrum from soil or material, leaves green and dead, flowers, water and snow."""
-    traits = units.traits
-    brightness = np.exp(traits.brightness)[:, None]
+    traits, quirks = units.traits, style.quirks
+    brightness = np.exp(traits.brightness + state.tone)[:, None]
     ground = _ground(style, library, units, state)
     total = state.green + state.dead
     dense = _leaves(library, state) * np.exp(-traits.greenness[:, None] * _CHLOROPHYLL) * brightness**0.6
+    dense = dense * np.exp((traits.tint * _TINT_LEAF) @ TINTS)
     dense = mix(dense, library["straw"] * brightness, 0.92 * state.dead / np.maximum(total, 1e-3))
     dense = mix(dense, library["bloom"], 0.8 * state.flower)
     clear = canopy(dense, ground, total)
     mean = mix(clear, library["snow"], state.snow)
-    leafier = mix(canopy(dense, ground, total * 1.28), library["snow"], state.snow) - mean
-    grain = cover_table("grain")[state.cover][:, None] * (1.0 - 0.8 * state.snow[:, None])
-    return Optics(mean.astype(np.float32), leafier.astype(np.float32), (grain * mean).astype(np.float32))
+    bare_of_snow = (1.0 - 0.8 * state.snow)[:, None]
+    more = np.float32(1.0 + 0.3 * quirks.grain)
+    leafier = mix(canopy(dense, ground, total * more), library["snow"], state.snow) - mean
+    grain = np.float32(quirks.grain) * cover_table("grain")[state.cover][:, None] * bare_of_snow
+    damper = -0.3 * np.float32(quirks.moist) * (state.moisture * (1.0 - state.moisture) + 0.05)[:, None]
+    seen_ground = np.exp(-0.6 * total)[:, None] * ground * _soily()[state.cover][:, None] * bare_of_snow
+    return Optics(
+        mean.astype(np.float32),
+        leafier.astype(np.float32),
+        (grain * mean).astype(np.float32),
+        (damper * seen_ground).astype(np.float32),
+    )
+
+
+def _soily() -> Floats:
+    """1 for the surfaces whose ground is soil, by surface code, else 0."""
+    return np.array([0.0, *(float(cover.ground == "soil") for cover in COVERS.values())], np.float32)
 
 
 def _leaves(library: dict[str, Floats], state: State) -> Floats:
@@ -88,13 +123,15 @@ def _leaves(library: dict[str, Floats], state: State) -> Floats:
 def _ground(style: Style, library: dict[str, Floats], units: Units, state: State) -> Floats:
     """Spectrum below the leaves, wet or dry, shape (num, 10)."""
     traits = units.traits
-    brightness = np.exp(traits.brightness)[:, None]
+    brightness = np.exp(traits.brightness + state.tone)[:, None]
     soil = mix(np.tile(library[style.soils[0]], (units.num, 1)), library[style.soils[1]], traits.soil)
-    soil = wet_soil(soil * brightness, state.moisture) * (1.0 - 0.13 * state.tilled[:, None])
+    tinted = np.exp((traits.tint[:, ::-1] * _TINT_GROUND) @ TINTS)
+    soil = wet_soil(soil * brightness * tinted, state.moisture) * (1.0 - 0.13 * state.tilled[:, None])
     soil = mix(soil, library["straw"] * brightness, 0.75 * state.residue)
     muddy = np.clip(style.turbidity + 0.25 * (traits.soil - 0.5), 0.0, 1.0).astype(np.float32)
     water = mix(np.tile(library["clear_water"], (units.num, 1)), library["muddy_water"], muddy)
     water = mix(water, library["green_water"], 0.6 * traits.rhythm * (traits.vigour > 1.1))
+    water = water * np.exp(0.5 * (traits.tint * _TINT_GROUND) @ TINTS)
     ground = soil
     for code, cover in COVERS.items():
         if cover.ground == "soil":
@@ -103,7 +140,10 @@ def _ground(style: Style, library: dict[str, Floats], units: Units, state: State
         if cover.ground == "water":
             ground[rows] = water[rows]
         else:
-            material = library[cover.ground] * np.exp(1.6 * traits.brightness[rows])[:, None]
+            material = (
+                library[cover.ground] * np.exp(1.6 * traits.brightness[rows] + state.tone[rows])[:, None]
+            )
+            material = material * np.exp((traits.tint[rows] * _TINT_GROUND) @ TINTS)
             ground[rows] = wet_soil(material, 0.35 * state.moisture[rows])
     return mix(ground, water, 0.88 * state.flooded)
 

@@ -47,6 +47,10 @@ _CROP_LINES = (
 _CHANGE_LINES = {
     ChangeKind.BUILT: "New buildings stand here since the winter of {year}.",
     ChangeKind.CLEAR_CUT: "The trees were felled in the winter of {year}.",
+    ChangeKind.BURNT: "A fire went through here in the winter half of {year}.",
+    ChangeKind.PLANTED: "Young trees were planted in the winter of {year}.",
+    ChangeKind.ABANDONED: "The fields have been left to bushes since the winter of {year}.",
+    ChangeKind.DIEBACK: "The conifers have been dying since the winter of {year}.",
     ChangeKind.NEW_WATER: "The land was flooded in the winter of {year}; a new pond remains.",
 }
 

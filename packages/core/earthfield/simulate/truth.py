@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from earthfield.simulate.arrays import Codes, Raster
-from earthfield.simulate.change import ChangeKind
+from earthfield.simulate.change import GRADUAL, ChangeKind
 from earthfield.simulate.covers import CODE, COVERS, WORLDCOVER, LandCover
 from earthfield.simulate.crops import CROPS
 from earthfield.simulate.scene import Asset
@@ -76,6 +76,7 @@ def legend(world: World) -> dict[str, Any]:
         "crop": {"0": "none", **{str(code): crop.name for code, crop in CROPS.items()}},
         "crop_year": "the year of harvest; grassland, orchards and woods have no crop",
         "change": {str(int(kind)): kind.name.lower() for kind in ChangeKind},
+        "gradual_changes": [int(kind) for kind in GRADUAL],
         "rotation": {
             "0": "same crop or no cropland",
             "1": "another crop than the year before; not a change of land cover",

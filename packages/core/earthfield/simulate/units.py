@@ -12,10 +12,12 @@ from earthfield.simulate.change import Change
 from earthfield.simulate.covers import CODE
 from earthfield.simulate.crops import CROP_CODE
 from earthfield.simulate.landcover import Land
-from earthfield.simulate.noise import stream
+from earthfield.simulate.noise import hashed, stream
 from earthfield.simulate.spec import Landscape
 from earthfield.simulate.style import Style
 
+_ROOT_12 = 12.0**0.5
+"""Turns the uniform distribution into one of unit variance."""
 NEVER = np.int32(2**30)
 """Proleptic day number for "does not happen"."""
 
@@ -48,6 +50,16 @@ class Traits:
     """How well its walls face the ascending pass, -1 (the descending one) to 1."""
     rough_db: Floats
     """Added to the backscatter of bare ground, decibel."""
+    tint: Floats
+    """How its spectra differ from those of its kind: weights of `surface.TINTS`, shape (num, 4)."""
+    cut_days: Floats
+    """Days between two cuts of a meadow."""
+    cut_left: Floats
+    """Share of the leaves that a cut leaves."""
+    grazing: Floats
+    """How deep the herd bites, 0 to 1."""
+    both_rains: Bools
+    """Sown in both rainy seasons where there are two."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,8 @@ class Units:
     """Character of each unit, arrays (num,)."""
     first_year: int
     """Year of column 0 of `crops`."""
+    salt: int
+    """What makes `luck` differ between landscapes."""
 
     @property
     def num(self) -> int:
@@ -81,6 +95,18 @@ class Units:
     def cover_on(self, day: datetime.date) -> Codes:
         """Surface of each unit on a day, shape (num,)."""
         return np.where(self.changes_on <= day.toordinal(), self.after, self.before)
+
+    def luck(self, key: int, salt: int) -> Floats:
+        """A number of zero mean and unit variance for each place and key (a year, a week), shape (num,)."""
+        drawn = hashed(self.place.astype(np.int64), key, salt=self.salt + salt)
+        return np.asarray(_ROOT_12 * (drawn - 0.5), np.float32)
+
+    def mood(self, day: datetime.date, memory_days: int, salt: int) -> Floats:
+        """A number of about unit variance for each place that wanders within `memory_days`, shape (num,)."""
+        step, into = divmod(day.toordinal(), memory_days)
+        share = np.float32(into / memory_days)
+        now, then = self.luck(step, salt), self.luck(step + 1, salt)
+        return (now + (then - now) * share) / np.sqrt((1 - share) ** 2 + share**2)
 
     def column(self, year: int) -> Codes:
         """Crop of each unit that is harvested in a year, shape (num,)."""
@@ -109,6 +135,7 @@ def units_of(spec: Landscape, style: Style, land: Land, change: Change) -> Units
         ).astype(np.uint8),
         traits=_rows(traits, place),
         first_year=spec.start_year - 1,
+        salt=int(stream(spec.seed, "luck").integers(2**30)),
     )
 
 
@@ -124,19 +151,26 @@ def _traits(spec: Landscape, style: Style, num: int) -> Traits:
     def normal(mean: float, std: float) -> Floats:
         return (mean + std * rng.standard_normal(num)).astype(np.float32)
 
+    quirks = style.quirks
+    soggy = 0.2 if style.climate.name in ("maritime", "boreal", "humid_tropics") else 0.1
     return Traits(
-        vigour=np.exp(normal(0.0, 0.2)),
+        vigour=np.exp(normal(0.0, quirks.vigour)),
         soil=rng.beta(0.7, 0.7, num).astype(np.float32),
-        brightness=normal(0.0, 0.08),
-        greenness=normal(0.0, 0.12),
-        wetness=normal(0.0, 0.08),
-        haste_days=normal(0.0, 7.0),
-        slack_days=(8.0 + rng.exponential(35.0, num)).astype(np.float32),
+        brightness=normal(0.0, 0.09 * quirks.tint),
+        greenness=normal(0.0, 0.14 * quirks.tint),
+        wetness=normal(0.0, soggy * 0.6),
+        haste_days=normal(0.0, quirks.haste_days),
+        slack_days=(4.0 + rng.exponential(40.0, num)).astype(np.float32),
         rhythm=rng.random(num, dtype=np.float32),
         irrigated=rng.random(num) < style.climate.irrigated,
         cover_crop=rng.random(num) < style.cover_crops,
         facing=rng.uniform(-1.0, 1.0, num).astype(np.float32),
-        rough_db=normal(0.0, 1.0),
+        rough_db=normal(0.0, 1.2),
+        tint=(quirks.tint * rng.standard_normal((num, 4))).astype(np.float32),
+        cut_days=np.exp(rng.uniform(np.log(28.0), np.log(140.0), num)).astype(np.float32),
+        cut_left=rng.uniform(0.12, 0.5, num).astype(np.float32),
+        grazing=rng.beta(1.0, 2.0, num).astype(np.float32),
+        both_rains=rng.random(num) < 0.4,
     )
 
 

@@ -168,5 +168,5 @@ def _sky(spec: Landscape, climate: Climate, rain_mm: Floats) -> Floats:
     level = _persistent(rng, len(rain_mm), 0.45) + 1.1 * (rain_mm > 0.3)
     clear_below = float(np.quantile(level, 1.0 - climate.cloud))
     return np.asarray(
-        1.0 / (1.0 + np.exp(-3.2 * (level - clear_below) - 9.0 * (spec.cloudiness - 0.5))), np.float32
+        1.0 / (1.0 + np.exp(-8.0 * (level - clear_below) - 9.0 * (spec.cloudiness - 0.5))), np.float32
     )
