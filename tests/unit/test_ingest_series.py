@@ -279,6 +279,8 @@ def test_a_step_that_was_not_whole_is_made_again_when_its_days_are_there(tmp_pat
         assert (report.used, report.read) == (2, num_read)
         cube = Cube(Catalog(root).cube(tile_of(*FLANDERS)))
         assert [one.about["days"] for one in cube.observations("agera5")] == [5, num_days - 5]
+        stands_for = [one.about["stands_for"] for one in cube.observations("agera5")]
+        assert stands_for == [[step_start(step + n).isoformat() for n in (i, i + 1)] for i in range(2)]
     cube = Cube(Catalog(root).cube(tile_of(*FLANDERS)))
     seen = cube.observations("agera5")
     values, _ = cube.read("agera5", [seen[1].slot], Window(0, 1, 0, 1))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from earthfield.catalog import Catalog
 from earthfield.errors import BrokenArtefact, EarthfieldError, InvalidInput, NotFound
 from earthfield.frames import Frames, SourceFrames
+from earthfield.geometry import NUM_FEATURES, geometry_of
 from earthfield.grid import CHIP_PX, TILE_PX, Tile, Window, tiles_over
 from earthfield.places import CubePlace
 from earthfield.storage import cause_of, refused
@@ -222,7 +223,7 @@ class CubeReader:
         """Reads what was acquired in the support period over a window of the zone's grid.
 
         Pixels that no cube holds are invalid. Where neighbouring tiles hold the same step, they make one frame
-        with the instant of the first tile.
+        with the instant and the geometry of the first tile.
         """
         parts = [(tile, self.observed(tile, support)) for tile in tiles_over(epsg, window)]
         found = {}
@@ -248,6 +249,7 @@ class CubeReader:
         values = np.full((len(steps), len(bands), *window.shape), nodata, attributes["dtype"])
         valid = np.zeros((len(steps), *window.shape), bool)
         acquired = np.zeros(len(steps), "datetime64[us]")
+        geometry = np.zeros((len(steps), NUM_FEATURES), np.float32)
         for tile, seen in reversed(held):
             cube = self._cubes[tile]
             assert cube is not None
@@ -258,7 +260,8 @@ class CubeReader:
             values[rows, :, ys, xs] = got_values
             valid[rows, ys, xs] = got_valid
             acquired[rows] = [np.datetime64(one.acquired.replace(tzinfo=None), "us") for one in seen]
-        return SourceFrames(source, bands, values, valid, acquired, nodata)
+            geometry[rows] = [geometry_of(one.about, bands) for one in seen]
+        return SourceFrames(source, bands, values, valid, acquired, nodata, geometry)
 
 
 def _root_group(repository: icechunk.Repository, session: icechunk.Session) -> zarr.Group | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from earthfield.errors import InvalidInput
+from earthfield.geometry import NUM_FEATURES
+from earthfield.grid import Window
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,18 @@ class SourceFrames:
     """(T,) true instants, datetime64[us], UTC."""
     nodata: int
     """Stored value of a missing measurement."""
+    geometry: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, NUM_FEATURES), np.float32))
+    """(T, G) how each was taken, as in `earthfield.geometry`; zeros, which stand for unknown, where left out."""
 
     def __post_init__(self) -> None:
         t, b, h, w = self.values.shape
-        if self.valid.shape != (t, h, w) or self.acquired.shape != (t,) or len(self.bands) != b:
+        if not len(self.geometry):
+            object.__setattr__(self, "geometry", np.zeros((t, NUM_FEATURES), np.float32))
+        fits = self.valid.shape == (t, h, w) and self.geometry.shape == (t, NUM_FEATURES)
+        if not fits or self.acquired.shape != (t,) or len(self.bands) != b:
             raise InvalidInput(
                 f"frames of {self.source} do not fit: values {self.values.shape}, valid {self.valid.shape}, "
-                f"acquired {self.acquired.shape}, {len(self.bands)} band names"
+                f"acquired {self.acquired.shape}, geometry {self.geometry.shape}, {len(self.bands)} band names"
             )
 
     @property
@@ -47,9 +54,18 @@ class SourceFrames:
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> SourceFrames:
         """Gives some of the frames."""
-        return SourceFrames(
-            self.source, self.bands, self.values[keep], self.valid[keep], self.acquired[keep], self.nodata
+        return replace(
+            self,
+            values=self.values[keep],
+            valid=self.valid[keep],
+            acquired=self.acquired[keep],
+            geometry=self.geometry[keep],
         )
+
+    def cropped(self, window: Window) -> SourceFrames:
+        """Gives the pixels of a window of its own rows and columns, without copying them."""
+        ys, xs = window.slices
+        return replace(self, values=self.values[..., ys, xs], valid=self.valid[..., ys, xs])
 
 
 Frames = Mapping[str, SourceFrames]

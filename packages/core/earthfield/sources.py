@@ -144,6 +144,10 @@ class Source:
     """Reconstruction loss."""
     loss_weight: float = 1.0
     """Weight of that loss."""
+    shift_m: float = 0.0
+    """How far its frames may lie beside the truth, metres: the loss is the least over shifts up to it."""
+    regrid_m: float = 0.0
+    """Cells on which its values are compared, as means, metres; 0 where pixel by pixel."""
     stem_width: int = 32
     """Features that the model's stem gives it by default."""
 

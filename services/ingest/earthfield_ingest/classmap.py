@@ -48,5 +48,7 @@ def class_map(
         classes=classes,
         roles=frozenset({"target"}),
         loss="cross_entropy",
+        # What the paper gives to its one map of classes.
+        loss_weight=0.5,
         **more,
     )

@@ -193,5 +193,7 @@ class _Step:
 
 
 def _about(source: Source, scene: Scene) -> dict[str, Any]:
-    told = ((name, property_ending(scene.properties, name)) for name in source.keeps)
-    return {name: value for name, value in told if value is not None}
+    told = {name: property_ending(scene.properties, name) for name in source.keeps}
+    if source.cadence == "interval" and scene.stands_for is not None:
+        told["stands_for"] = [scene.stands_for.start.isoformat(), scene.stands_for.end.isoformat()]
+    return {name: value for name, value in told.items() if value is not None}

@@ -29,4 +29,7 @@ SOURCE = Source(
     cadence="interval",
     keeps=("platform",),
     roles=frozenset({"target"}),
+    # Beyond the paper: the same land as ScanSAR sees, once a year.
+    loss_weight=0.5,
+    regrid_m=30.0,
 )

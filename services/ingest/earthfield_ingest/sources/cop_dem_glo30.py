@@ -52,4 +52,5 @@ SOURCE = Source(
     to_stored=to_stored,
     cadence="static",
     roles=frozenset({"target"}),
+    regrid_m=30.0,
 )  # fmt: skip

@@ -38,4 +38,6 @@ SOURCE = Source(
     layout="series",
     pace="month",
     roles=frozenset({"target"}),
+    loss_weight=0.5,
+    regrid_m=1280.0,
 )  # fmt: skip

@@ -145,5 +145,6 @@ SOURCE = Source(
     to_stored=to_stored,
     quality=QUALITY,
     refuses=refuses,
-    keeps=("platform", "wrs_path", "wrs_row", "sun_azimuth", "sun_elevation"),
+    keeps=("platform", "wrs_path", "wrs_row", "sun_azimuth", "sun_elevation", "off_nadir"),
+    regrid_m=30.0,
 )

@@ -50,5 +50,6 @@ SOURCE = Source(
         Quality(QUALITY[1].assets, partial(without_bits, bits=SATURATED_BITS), required=False, nodata=65535),
     ),
     refuses=_refuses,
-    keeps=("platform", "wrs_path", "wrs_row", "sun_azimuth", "sun_elevation"),
+    keeps=("platform", "wrs_path", "wrs_row", "sun_azimuth", "sun_elevation", "off_nadir"),
+    regrid_m=30.0,
 )

@@ -34,4 +34,7 @@ SOURCE = Source(
     resampling="nearest",
     cadence="interval",
     roles=frozenset({"target"}),
+    # Beyond the paper: Sentinel-2 and Landsat tell the same of single pixels.
+    loss_weight=0.5,
+    regrid_m=PIXEL_M,
 )

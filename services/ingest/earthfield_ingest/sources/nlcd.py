@@ -34,5 +34,6 @@ SOURCE = class_map(
     "National Land Cover Database",
     Band("class", 30.0, ("landcover", "land_cover", "LndCov", "data"), transform="linear"),
     classes=CLASSES,
+    regrid_m=30.0,
     collections=("nlcd", "usgs-nlcd", "annual-nlcd"),
 )

@@ -54,4 +54,6 @@ SOURCE = Source(
     to_stored=to_stored,
     quality=(Quality(("MSK", "mask", "msk"), is_clear),),
     keeps=("platform", "orbit_state", "instrument_mode", "incidence_angle"),
+    roles=frozenset({"target"}),
+    regrid_m=30.0,
 )

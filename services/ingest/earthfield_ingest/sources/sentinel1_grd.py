@@ -49,4 +49,5 @@ SOURCE = Source(
     to_stored=to_stored,
     refuses=refuses,
     keeps=("platform", "orbit_state", "relative_orbit", "incidence_angle"),
+    shift_m=20.0,
 )

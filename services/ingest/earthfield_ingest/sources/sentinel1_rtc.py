@@ -43,4 +43,5 @@ SOURCE = Source(
     collections=("sentinel-1-rtc", "sentinel1-rtc-aws"),
     to_stored=to_stored,
     keeps=("platform", "orbit_state", "relative_orbit", "incidence_angle"),
+    shift_m=20.0,
 )

@@ -16,5 +16,9 @@ SOURCE = Source(
     to_stored=to_stored,
     refuses=refuses,
     # No quality: providers publish no cloud mask of this level that is a raster everywhere.
-    keeps=("platform", "relative_orbit", "processing_baseline", "sun_azimuth", "sun_elevation"),
-)
+    keeps=(
+        "platform", "relative_orbit", "processing_baseline", "sun_azimuth", "sun_elevation", "azimuth",
+        "incidence_angle",
+    ),
+    shift_m=20.0,
+)  # fmt: skip

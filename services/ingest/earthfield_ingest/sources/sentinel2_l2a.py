@@ -123,5 +123,9 @@ SOURCE = Source(
     to_stored=to_stored,
     refuses=refuses,
     quality=(Quality(("SCL", "scl", "SCL_20m"), partial(in_classes, classes=CLEAR_CLASSES)),),
-    keeps=("platform", "relative_orbit", "processing_baseline", "sun_azimuth", "sun_elevation"),
+    keeps=(
+        "platform", "relative_orbit", "processing_baseline", "sun_azimuth", "sun_elevation", "azimuth",
+        "incidence_angle",
+    ),
+    shift_m=20.0,
 )  # fmt: skip

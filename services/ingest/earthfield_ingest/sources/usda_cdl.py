@@ -49,6 +49,7 @@ SOURCE = class_map(
     "USDA Cropland Data Layer",
     Band("class", 30.0, ("cropland",), transform="linear"),
     classes=CLASSES,
+    regrid_m=30.0,
     collections=("usda-cdl",),
     refuses=_refuses,
 )
