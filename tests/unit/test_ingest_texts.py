@@ -335,6 +335,54 @@ def test_a_server_is_asked_by_https_and_for_little(url: str, box: tuple[float, f
         openstreetmap.asked(url, box)
 
 
+# Notes.
+
+NOTE = {
+    "type": "Feature",
+    "geometry": {"type": "Point", "coordinates": [3.0, 50.8]},
+    "properties": {"text": "Pasture with cattle", "licence": "CC0-1.0"},
+}
+
+
+def note(geometry: Any = NOTE["geometry"], **properties: Any) -> dict[str, Any]:
+    return {**NOTE, "geometry": geometry, "properties": {**NOTE["properties"], **properties}}  # type: ignore[dict-item]
+
+
+def test_notes_say_what_is_there_and_everything_left_out_is_counted(tmp_path: Path) -> None:
+    features = [
+        NOTE,
+        NOTE,
+        note(text="A pond", licence="CC BY 4.0", attribution="A. Walker", id=7, language="en"),
+        note(text="A lake", licence="ODbL-1.0"),
+        note(text=" "),
+        note(licence="CC-BY-NC-4.0"),
+        note(licence="ask me"),
+        note({"type": "LineString", "coordinates": [[3, 50], [4, 50]]}),
+        note({"type": "Point", "coordinates": [3, 95]}),
+        note(None),
+        "no feature",
+    ]
+    path = saved(tmp_path / "a.geojson", {"type": "FeatureCollection", "features": features})
+    report, rows = table(tmp_path, path)
+    assert (report.found, report.kept, report.kinds) == (11, 3, {"note": 3})
+    assert report.dropped == {
+        "found twice": 1,
+        "nothing to say of it": 2,
+        "licence forbids commercial use": 1,
+        "no known licence": 1,
+        "no usable coordinates": 3,
+    }
+    assert sorted(rows["text"]) == ["A lake", "A pond", "Pasture with cattle"]
+    pond = rows[rows["text"] == "A pond"].iloc[0]
+    assert (pond.id, pond.licence, pond.attribution, pond.language) == ("7", "CC-BY-4.0", "A. Walker", "en")
+    assert (pond.place.x, pond.place.y) == (3.0, 50.8)
+
+
+def test_notes_of_a_simulation_are_marked(tmp_path: Path) -> None:
+    content = {"type": "FeatureCollection", "earthfield:simulated": True, "features": [NOTE]}
+    assert table(tmp_path, saved(tmp_path / "a.json", content))[0].kinds == {"simulated": 1}
+
+
 # The command and wrong inputs.
 
 

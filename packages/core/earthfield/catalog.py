@@ -10,6 +10,7 @@ from pathlib import Path
 from earthfield.errors import InvalidInput
 from earthfield.grid import Tile
 from earthfield.places import CubePlace, Root, folder_of, place_of, root_of, tiles_in
+from earthfield.storage import hash_of
 from earthfield.timeline import Period
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$", re.IGNORECASE)
@@ -119,6 +120,16 @@ class Catalog:
     def texts(self, name: str) -> Path:
         """A table of texts that have a place."""
         return self.folder / "texts" / f"{checked_name(name)}.parquet"
+
+    def text_tables(self) -> list[Path]:
+        """Every table of texts, sorted; none in a bucket, where texts have no address."""
+        return sorted((self.root / "texts").glob("*.parquet")) if isinstance(self.root, Path) else []
+
+    def sentences(self, encoder: str) -> Path:
+        """What a sentence model made of the texts, kept so that each text is embedded once."""
+        # Names of sentence models may hold slashes; the hash tells apart what becomes alike without them.
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", encoder).lstrip(".-")[:48]
+        return self.folder / "texts" / "embedded" / f"{plain}-{hash_of(encoder)[:12]}.safetensors"
 
     def labels(self, name: str) -> Path:
         """A set of labels."""

@@ -27,7 +27,7 @@ def texts(
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Lists of Wikipedia articles (JSON), Darwin Core archives (zip), map features (GeoJSON)."
+            help="Lists of Wikipedia articles (JSON), Darwin Core archives (zip), map features or notes (GeoJSON)."
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the table.")] = "texts",

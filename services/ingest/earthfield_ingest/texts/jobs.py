@@ -17,7 +17,7 @@ from odc.geo.geom import Geometry
 from earthfield.catalog import Catalog
 from earthfield.errors import InvalidInput, NotFound
 from earthfield.progress import Progress, silent
-from earthfield_ingest.texts import darwincore, openstreetmap, wikipedia
+from earthfield_ingest.texts import darwincore, notes, openstreetmap, wikipedia
 from earthfield_ingest.texts.records import DOUBLE, OUTSIDE, Dropped, Found, Record, TextsReport
 from earthfield_ingest.texts.table import write_table
 
@@ -40,7 +40,8 @@ def make_texts(
     Args:
         root: the folder of all artefacts.
         name: of the table.
-        inputs: files: article lists (JSON), Darwin Core archives (zip), map features (GeoJSON or Overpass JSON).
+        inputs: files: article lists (JSON), Darwin Core archives (zip), map features (GeoJSON or Overpass JSON),
+            notes (GeoJSON whose features have `text` and `licence`).
         area: keep only what lies inside, EPSG:4326.
         overpass: address of an Overpass server that is asked for the area's box as well.
         progress: told now and then how many records were looked at.
@@ -84,6 +85,8 @@ def read_file(path: Path) -> Iterator[Found]:
     content = _json(path)
     if wikipedia.is_articles(content):
         return wikipedia.articles(content)
+    if notes.is_notes(content):
+        return notes.notes(content)
     if openstreetmap.is_features(content):
         return openstreetmap.features(content)
     raise InvalidInput(

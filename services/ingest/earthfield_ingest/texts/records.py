@@ -29,7 +29,7 @@ class Record:
     text: str
     """What is said of the place, made of the facts of its origin alone."""
     kind: str
-    """Where it comes from: `wikipedia`, `gbif`, `openstreetmap`."""
+    """Where it comes from: `wikipedia`, `gbif`, `openstreetmap`, `note`, `simulated`."""
     id: str
     """Its id there."""
     name: str

@@ -12,10 +12,8 @@ from typing import Any
 import shapely
 
 from earthfield.storage import whole_file
+from earthfield.texttable import COLUMNS, PLACE
 from earthfield_ingest.texts.records import Record
-
-COLUMNS = ("text", "kind", "id", "name", "licence", "attribution", "url", "language")
-"""Columns beside `place`."""
 
 _BATCH = 65_536
 
@@ -36,7 +34,7 @@ def write_table(path: Path, records: Iterable[Record]) -> int:
     from pyarrow import parquet
 
     schema = pa.schema(
-        [pa.field("place", pa.binary(), nullable=False), *((name, pa.string()) for name in COLUMNS)]
+        [pa.field(PLACE, pa.binary(), nullable=False), *((name, pa.string()) for name in COLUMNS)]
     )
     batches = _batches(records)
     first = next(batches, None)
@@ -64,7 +62,7 @@ def write_table(path: Path, records: Iterable[Record]) -> int:
 def _geo(bounds: list[float]) -> dict[str, Any]:
     """The `geo` metadata; a column without `crs` is in OGC:CRS84."""
     place = {"encoding": "WKB", "geometry_types": ["Point"], "bbox": bounds}
-    return {"version": "1.1.0", "primary_column": "place", "columns": {"place": place}}
+    return {"version": "1.1.0", "primary_column": PLACE, "columns": {PLACE: place}}
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
