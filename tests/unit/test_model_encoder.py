@@ -208,7 +208,7 @@ def test_broken_folders_are_told(encoder, tmp_path) -> None:
     (tmp_path / WEIGHTS_FILE).write_bytes(b"not weights")
     with pytest.raises(BrokenArtefact, match="cannot be read"):
         load_encoder(tmp_path)
-    other = replace(config_of(Widths(num_blocks=1)), name="other")
+    other = replace(config_of(replace(widths_named("nano"), num_blocks=1)), name="other")
     AlphaEarth(other).save_pretrained(tmp_path)
     (tmp_path / CONFIG_FILE).write_text(encoder.model.config.to_json())
     with pytest.raises(BrokenArtefact, match="do not fit"):
@@ -240,5 +240,5 @@ def test_wrong_input_is_told(encoder, frames) -> None:
 
 
 def test_a_config_survives_json() -> None:
-    config = config_of(Widths())
+    config = config_of(widths_named("tiny"))
     assert ModelConfig.from_json(config.to_json()) == config

@@ -119,53 +119,58 @@ def _seen(source: Source, place: int, kind: np.ndarray, season: np.ndarray) -> n
 
 
 def write_cube(
-    root: Path, frames: dict[str, SourceFrames], tile: Tile = TILE, at: tuple[int, int] = (100, 200)
+    root: Path, frames: dict[str, SourceFrames], tile: Tile = TILE, at: tuple[int, int] = (100, 200), **about
 ) -> None:
-    """Writes frames into the cube of a tile as an ingest does, by the schema of `earthfield.cube`."""
+    """Writes frames into the cube of a tile as an ingest does, by the schema of `earthfield.cube`.
+
+    Args:
+        root: the folder of all artefacts; sources are added to a cube that is there.
+        frames: by source; those whose name is in `about` with the key `grid` fill an array of their own size.
+        tile: which.
+        at: row and column of the frames in the tile.
+        about: by source with `_` for `-`: what every step tells of how it was taken, or a list of that.
+    """
     import zarr
 
     place = Catalog(root).cube(tile)
-    make_repository(place)
+    if not place.exists():
+        make_repository(place)
     session = place.open().writable_session("main")
     store = zarr.open_group(session.store, mode="a")
-    y, x = at
     for name, one in frames.items():
-        t, b, h, w = one.values.shape
-        group = store.create_group(name)
-        group.attrs.update(
-            {"schema": SCHEMA, "bands": list(one.bands), "dtype": str(one.values.dtype), "nodata": one.nodata}
-        )
-        chunks = chunking(b)
-        values = group.create_array(
-            "values",
-            shape=(t, b, TILE_PX, TILE_PX),
-            dtype=one.values.dtype,
-            chunks=chunks["values"][0],
-            shards=chunks["values"][1],
-            fill_value=one.nodata,
-        )
-        valid = group.create_array(
-            "valid",
-            shape=(t, TILE_PX, TILE_PX),
-            dtype=bool,
-            chunks=chunks["valid"][0],
-            shards=chunks["valid"][1],
-            fill_value=False,
-        )
-        values[:, :, y : y + h, x : x + w] = one.values
-        valid[:, y : y + h, x : x + w] = one.valid
-        since = one.acquired.astype("datetime64[us]").astype(np.int64)
-        epoch = np.datetime64(EPOCH.replace(tzinfo=None), "us").astype(np.int64)
-        for array, content in (
-            ("acquired", since - epoch),
-            ("step", (since - epoch) // 86_400_000_000 // 5),
-        ):
-            group.create_array(array, shape=(t,), dtype="int64", chunks=(1024,))[:] = content
-        for array, texts in (
-            ("items", [json.dumps([f"{name}-{k}"]) for k in range(t)]),
-            ("about", ["{}"] * t),
-        ):
-            group.create_array(array, shape=(t,), dtype=str, chunks=(1024,))[:] = np.array(
-                texts, dtype=object
-            )
+        _write_source(store, name, one, at, about.get(name.replace("-", "_"), {}))
     session.commit("made up")
+
+
+def _write_source(store, name: str, one: SourceFrames, at: tuple[int, int], about) -> None:
+    t, b, h, w = one.values.shape
+    has_grid = isinstance(about, dict) and about.pop("grid", False)
+    (y, x), shape = ((0, 0), (h, w)) if has_grid else (at, (TILE_PX, TILE_PX))
+    group = store.create_group(name)
+    group.attrs.update(
+        {"schema": SCHEMA, "bands": list(one.bands), "dtype": str(one.values.dtype), "nodata": one.nodata}
+    )
+    chunks = chunking(b, shape)
+    for array, content, fill in (("values", one.values, one.nodata), ("valid", one.valid, False)):
+        made = group.create_array(
+            array,
+            shape=(*content.shape[:-2], *shape),
+            dtype=content.dtype,
+            chunks=chunks[array][0],
+            shards=chunks[array][1],
+            fill_value=fill,
+        )
+        made[..., y : y + h, x : x + w] = content
+    since = one.acquired.astype("datetime64[us]").astype(np.int64)
+    epoch = np.datetime64(EPOCH.replace(tzinfo=None), "us").astype(np.int64)
+    for array, content in (
+        ("acquired", since - epoch),
+        ("step", (since - epoch) // 86_400_000_000 // 5),
+    ):
+        group.create_array(array, shape=(t,), dtype="int64", chunks=(1024,))[:] = content
+    told = about if isinstance(about, list) else [about] * t
+    for array, texts in (
+        ("items", [json.dumps([f"{name}-{k}"]) for k in range(t)]),
+        ("about", [json.dumps(one) for one in told]),
+    ):
+        group.create_array(array, shape=(t,), dtype=str, chunks=(1024,))[:] = np.array(texts, dtype=object)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Float64, Int32
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from earthfield_model.pyramid import FRAMES_PER_RUN, by_runs, coarser
 from earthfield_model.stem import Stem
 from earthfield_model.stp import Trunk
 from earthfield_model.summary import Observed, Summary
+from earthfield_model.text import TextNetwork
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
@@ -35,10 +36,12 @@ class AlphaEarth(nn.Module):
         """Builds it with random weights."""
         super().__init__()
         self.config = config
-        self.stems = nn.ModuleDict({one.name: Stem(one, config.widths) for one in config.sources})
+        self.stems = nn.ModuleDict({one.name: Stem(one, config.widths) for one in config.inputs})
         self.trunk = Trunk(config.widths)
         self.summary = Summary(config)
-        self.decoders = nn.ModuleDict({one.name: Decoder(one, config.widths) for one in config.sources})
+        self.decoders = nn.ModuleDict({one.name: Decoder(one, config.widths) for one in config.targets})
+        # Last, so that a model with texts begins with the same weights as one without.
+        self.text = None if config.text is None else TextNetwork(config.text)
 
     def observe(self, batch: Batch) -> Observed:
         """Runs stems and trunk: the part that all periods share."""
@@ -59,7 +62,7 @@ class AlphaEarth(nn.Module):
             source.append(torch.full((num_frames,), index, device=mask.device))
         all_half, all_mask, all_days = torch.cat(half, 1), torch.cat(half_mask, 1), torch.cat(days, 1)
         features = self.trunk(all_half.flatten(0, 1), all_mask.flatten(0, 1), all_days)
-        which = nn.functional.one_hot(torch.cat(source), len(self.config.sources)).float()
+        which = nn.functional.one_hot(torch.cat(source), len(self.config.inputs)).float()
         return Observed(near, near_mask, features.view_as(all_half), all_mask, all_days, which)
 
     def forward(self, batch: Batch, periods: Float64[Tensor, "B 2"]) -> Float[Tensor, "B H W D"]:
@@ -67,21 +70,44 @@ class AlphaEarth(nn.Module):
         return self.summary(self.observe(batch), periods)
 
     def measured(
-        self, source: str, stored: Int32[Tensor, "B C H W"], valid: Bool[Tensor, "B H W"]
-    ) -> tuple[Float[Tensor, "B C H W"], Bool[Tensor, "B C H W"]]:
+        self, source: str, stored: Int[Tensor, "... C H W"], valid: Bool[Tensor, "... H W"]
+    ) -> tuple[Float[Tensor, "... C H W"], Bool[Tensor, "... C H W"]]:
         """Gives what a decoder must reconstruct: standardised values and the mask per band."""
-        return self._stem(source).declared(stored, valid)
+        part = self._decoder(source) if source in self.decoders else self._stem(source)
+        return part.declared(stored, valid)
+
+    def classes_of(
+        self, source: str, stored: Int[Tensor, "... 1 H W"], valid: Bool[Tensor, "... H W"]
+    ) -> tuple[Int64[Tensor, "... H W"], Bool[Tensor, "... H W"]]:
+        """Gives the same of a source of classes: their numbers, in its config's order, and where they are known."""
+        return self._decoder(source).codes(stored, valid)
 
     def decode(
-        self, source: str, embedding: Float[Tensor, "B H W D"], relative_time: Float[Tensor, " B"]
-    ) -> Float[Tensor, "B H W C"]:
-        """Gives what a source would see, standardised, at an instant told relative to the valid period."""
-        return self.decoders[source](embedding, relative_time)
+        self,
+        source: str,
+        embedding: Float[Tensor, "B H W D"],
+        relative_time: Float[Tensor, "B T"],
+        geometry: Float[Tensor, "B T G"],
+    ) -> Float[Tensor, "B T H W C"]:
+        """Gives what a source would see: standardised bands, or logits of classes.
+
+        Args:
+            source: its name.
+            embedding: unit vectors.
+            relative_time: instants, 0 at the start of the valid period and 1 at its end.
+            geometry: sun and sensor, as in `earthfield.geometry`; zeros where unknown.
+        """
+        return self.decoders[source](embedding, relative_time, geometry)
 
     def _stem(self, source: str) -> Stem:
         stem = self.stems[source]
         assert isinstance(stem, Stem)
         return stem
+
+    def _decoder(self, source: str) -> Decoder:
+        decoder = self.decoders[source]
+        assert isinstance(decoder, Decoder)
+        return decoder
 
     @property
     def num_parameters(self) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
-from earthfield.errors import BrokenArtefact
-from earthfield.sources import Band, Source, Transform
+from earthfield.errors import BrokenArtefact, InvalidInput
+from earthfield.sources import Band, Cadence, Loss, Source, Transform
 from earthfield_model.widths import Widths
 
-SCHEMA = "earthfield-model/1"
+SCHEMA = "earthfield-model/2"
 EMBEDDING_DIM = 64
 MULTIPLE_PX = 16
 """Windows are multiples of this, because the space operator works at L/16."""
@@ -44,7 +44,11 @@ class BandConfig:
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """The declared part of one source's stem."""
+    """The declared part of one source: what its stem reads, and how its reconstruction is measured.
+
+    Raises:
+        InvalidInput: its classes do not fit its loss or its bands.
+    """
 
     name: str
     """Name of the source."""
@@ -54,11 +58,47 @@ class SourceConfig:
     """Bands in the order of the stem's channels."""
     loss_weight: float = 1.0
     """Weight of its reconstruction."""
+    is_input: bool = True
+    """Whether the encoder sees it: it then has a stem."""
+    is_target: bool = True
+    """Whether it is reconstructed: it then has a decoder."""
+    loss: Loss = "l1"
+    """Kind of its reconstruction loss."""
+    shift_m: float = 0.0
+    """The loss is the least over shifts up to this, metres."""
+    regrid_m: float = 0.0
+    """Cells on which values are compared as means, metres; 0 for pixel by pixel."""
+    cadence: Cadence = "instant"
+    """Whether a frame is an acquisition, stands for an interval, or for all time."""
+    is_coarse: bool = False
+    """Whether it lies on a grid of its own: its one cell nearest the sample is compared with the sample's mean."""
+    classes: tuple[int, ...] = ()
+    """Stored codes, ascending, where values are classes; the decoder gives a logit for each."""
+
+    def __post_init__(self) -> None:
+        if (self.loss == "cross_entropy") != bool(self.classes) or (self.classes and len(self.bands) != 1):
+            raise InvalidInput(
+                f"{self.name}: classes go with the loss cross_entropy and one band, not with {self.loss} and "
+                f"{len(self.bands)} bands"
+            )
 
     @classmethod
     def of(cls, source: Source) -> SourceConfig:
         """Takes over what a source declares."""
-        return cls(source.name, source.nodata, tuple(map(BandConfig.of, source.bands)), source.loss_weight)
+        return cls(
+            source.name,
+            source.nodata,
+            tuple(map(BandConfig.of, source.bands)),
+            source.loss_weight,
+            is_input="input" in source.roles,
+            is_target="target" in source.roles,
+            loss=source.loss,
+            shift_m=source.shift_m,
+            regrid_m=source.regrid_m,
+            cadence=source.cadence,
+            is_coarse=source.lattice is not None,
+            classes=tuple(sorted(source.classes or ())) if source.loss == "cross_entropy" else (),
+        )
 
     def with_statistics(self, statistics: Mapping[str, tuple[float, float]]) -> SourceConfig:
         """Puts (mean, std) by band name in; bands that nobody measured keep 0 and 1."""
@@ -75,6 +115,25 @@ class SourceConfig:
         """Names of the bands, in order."""
         return tuple(band.name for band in self.bands)
 
+    @property
+    def num_outputs(self) -> int:
+        """Figures that its decoder gives for a pixel: one a band, or one a class."""
+        return len(self.classes) or len(self.bands)
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text network: which frozen sentence vectors it reads, and its size."""
+
+    encoder: str = "landscape-words-1"
+    """Name of the sentence model, as in `sentence_encoder`."""
+    dim: int = 384
+    """Length of its vectors."""
+    hidden: int = 256
+    """Hidden features."""
+    scale: float = 1 / 0.07
+    """Factor on cosines in the contrastive loss, before any of it is learned."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -83,20 +142,37 @@ class ModelConfig:
     name: str
     """The model's name, as in addresses."""
     sources: tuple[SourceConfig, ...]
-    """Sources that it reads, sorted by name."""
+    """Sources that it reads or reconstructs, sorted by name."""
     widths: Widths
     """Depth and widths."""
     kappa: float = 8e3
     """Concentration of the von Mises-Fisher bottleneck."""
+    text: TextConfig | None = None
+    """The text network; None in a model that was trained without texts."""
 
     def source(self, name: str) -> SourceConfig:
         """Gives the part for one source."""
         return next(one for one in self.sources if one.name == name)
 
     @property
+    def inputs(self) -> tuple[SourceConfig, ...]:
+        """Sources that the encoder sees, sorted by name."""
+        return tuple(one for one in self.sources if one.is_input)
+
+    @property
+    def targets(self) -> tuple[SourceConfig, ...]:
+        """Sources that are reconstructed, sorted by name."""
+        return tuple(one for one in self.sources if one.is_target)
+
+    @property
     def source_names(self) -> tuple[str, ...]:
-        """Names of the sources, sorted."""
-        return tuple(one.name for one in self.sources)
+        """Names of the sources that the encoder sees, sorted."""
+        return tuple(one.name for one in self.inputs)
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the sources that are reconstructed, sorted."""
+        return tuple(one.name for one in self.targets)
 
     def to_json(self) -> str:
         """Writes it; equal configurations give equal text."""
@@ -111,15 +187,15 @@ class ModelConfig:
         """
         try:
             content = json.loads(text)
-            if content.pop("schema") != SCHEMA:
-                raise BrokenArtefact(f"config.json is not of {SCHEMA}: train or export the model again")
-            sources = tuple(
-                _built(
-                    SourceConfig, one | {"bands": tuple(_built(BandConfig, band) for band in one["bands"])}
+            if (found := content.pop("schema")) != SCHEMA:
+                raise BrokenArtefact(
+                    f"config.json is of {found}, this program reads {SCHEMA}: train the model again, or use the "
+                    f"version of Earthfield that made it"
                 )
-                for one in content["sources"]
-            )
-            return _built(cls, content | {"sources": sources, "widths": _built(Widths, content["widths"])})
+            sources = tuple(map(_source, content["sources"]))
+            texts = _built(TextConfig, content["text"]) if content.get("text") else None
+            widths = _built(Widths, content["widths"])
+            return _built(cls, content | {"sources": sources, "widths": widths, "text": texts})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise BrokenArtefact(
                 f"config.json cannot be read as {SCHEMA} ({error!r}): replace the file"
@@ -129,6 +205,14 @@ class ModelConfig:
 def model_config(name: str, sources: Sequence[SourceConfig], widths: Widths) -> ModelConfig:
     """Gives a configuration with its sources sorted by name."""
     return ModelConfig(name, tuple(sorted(sources, key=lambda one: one.name)), widths)
+
+
+def _source(content: Mapping[str, Any]) -> SourceConfig:
+    parts = {
+        "bands": tuple(_built(BandConfig, band) for band in content["bands"]),
+        "classes": tuple(content["classes"]),
+    }
+    return _built(SourceConfig, {**content, **parts})
 
 
 def _built(kind: type[T], content: Mapping[str, Any]) -> T:

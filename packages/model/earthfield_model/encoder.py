@@ -19,6 +19,7 @@ from earthfield.timeline import Period
 from earthfield_model.alphaearth import CONFIG_FILE, WEIGHTS_FILE, AlphaEarth
 from earthfield_model.batch import batch_of, packed
 from earthfield_model.config import EMBEDDING_DIM
+from earthfield_model.sentences.encoder import SentenceEncoder
 from earthfield_model.summary import Observed
 from earthfield_model.timecode import period_days
 
@@ -33,6 +34,7 @@ class ModelEncoder:
         self.dim = EMBEDDING_DIM
         self.sources = model.config.source_names
         self.fingerprint = fingerprint_of(model)
+        self._sentences: SentenceEncoder | None = None
 
     @torch.inference_mode()
     def encode(self, frames: Frames, periods: Sequence[Period]) -> Float[np.ndarray, "P H W D"]:
@@ -64,6 +66,29 @@ class ModelEncoder:
             fields[place] = self.model.summary(observed, span[None])[0].cpu().numpy()
             fields[place][~covered] = np.nan
         return fields
+
+    @torch.inference_mode()
+    def encode_text(self, texts: Sequence[str]) -> Float[np.ndarray, "N D"]:
+        """Gives a unit vector per text, on the same sphere as the field: a dot product says how well they fit.
+
+        Raises:
+            InvalidInput: the model was trained without texts, a text says nothing, or the sentence model that it
+                was trained with is not installed.
+            Unavailable: that sentence model cannot be fetched now.
+        """
+        network = self.model.text
+        if network is None:
+            raise InvalidInput(
+                f"the model {self.name} was trained without texts: search by example, or train with `--data` "
+                "roots that hold texts"
+            )
+        if self._sentences is None:
+            self._sentences = network.sentence_encoder()
+        embedded = self._sentences.embed(texts)
+        if silent := [text for text, row in zip(texts, embedded, strict=True) if not row.any()]:
+            raise InvalidInput(f"the text {silent[0]!r} says nothing of a place: write a word or more")
+        device = next(network.parameters()).device
+        return network(torch.from_numpy(embedded).to(device)).cpu().numpy()
 
 
 def _covered(observed: Observed) -> NDArray[np.bool_]:

@@ -40,11 +40,13 @@ class Declared(nn.Module):
             self.register_buffer(name, figures[:, None, None], persistent=False)
         is_log = torch.tensor([band.transform == "log_reflectance" for band in config.bands])
         self.register_buffer("is_log", is_log[:, None, None], persistent=False)
+        # Known without looking at a tensor, which would wait for a GPU and cannot be done on the meta device.
+        self.has_log = any(band.transform == "log_reflectance" for band in config.bands)
 
     def transformed(self, stored: Int32[Tensor, "... C H W"]) -> Float[Tensor, "... C H W"]:
         """Gives log(x + 1) / 10 of optical counts, and other quantities as they are."""
         physical = stored.float() * self.scale + self.offset
-        if not self.is_log.any():
+        if not self.has_log:
             return physical
         counts = physical.clamp(min=0) * REFLECTANCE_TO_COUNTS
         return torch.where(self.is_log, torch.log1p(counts) / 10, physical)
@@ -58,6 +60,11 @@ class Declared(nn.Module):
         return torch.where(seen, x, torch.zeros_like(x)), seen
 
 
+def near_features(config: SourceConfig, widths: Widths) -> int:
+    """Counts a source's features at full resolution: its bands as they are, then learned ones."""
+    return len(config.bands) + widths.stem
+
+
 class Stem(nn.Module):
     """One source's frames to features at full resolution and at L/2."""
 
@@ -65,20 +72,25 @@ class Stem(nn.Module):
         """Sizes come from the source's number of bands and the widths."""
         super().__init__()
         self.declared = Declared(config)
+        self.num_features = near_features(config, widths)
         # The mask goes in beside the values: zero then never stands for a measurement.
         self.near = nn.Conv2d(2 * len(config.bands), widths.stem, 3, padding=1)
-        self.halve = nn.Conv2d(widths.stem, widths.precision, 2, stride=2)
+        self.halve = nn.Conv2d(self.num_features, widths.precision, 2, stride=2)
         self.norm = nn.LayerNorm(widths.precision)
         self.source = nn.Parameter(torch.randn(widths.precision) * 0.02)
 
     def forward(
         self, stored: Int32[Tensor, "N C H W"], valid: Bool[Tensor, "N H W"]
     ) -> tuple[Float[Tensor, "N H W F"], Bool[Tensor, "N H W"]]:
-        """Gives full-resolution features, zero where masked, and the mask: pixels with any measured band."""
+        """Gives full-resolution features, zero where masked, and the mask: pixels with any measured band.
+
+        The first features are the standardised bands as they are, so that nothing a sensor measured at a pixel
+        has to pass through its neighbours.
+        """
         x, seen = self.declared(stored, valid)
         mask = seen.any(1)
         x_NCHW = torch.cat([x, seen.float()], 1).contiguous(memory_format=torch.channels_last)
-        near = rearrange(F.gelu(self.near(x_NCHW)), "n f h w -> n h w f")
+        near = rearrange(torch.cat([x, F.gelu(self.near(x_NCHW))], 1), "n f h w -> n h w f")
         return near * mask[..., None], mask
 
     def to_half(

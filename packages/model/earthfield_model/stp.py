@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from earthfield_model.pyramid import by_runs, coarser, finer, masked_mean
 from earthfield_model.timecode import NUM_HARMONICS, annual_code, phases, rotated, wavelengths
@@ -119,15 +120,31 @@ class Attention(nn.Module):
         return self.out(rearrange(mixed, "m k s f -> m s (k f)"))
 
 
+class SpaceLayer(nn.Module):
+    """Attention and feed-forward over the tokens of a frame."""
+
+    def __init__(self, widths: Widths) -> None:
+        """Sizes only."""
+        super().__init__()
+        self.norm = nn.LayerNorm(widths.space)
+        self.attention = Attention(widths.space, widths.num_heads)
+        self.feed = FeedForward(widths.space, widths.expand)
+
+    def forward(
+        self, tokens: Float[Tensor, "N S F"], allowed: Float[Tensor, "N K S S"], keys: Bool[Tensor, "N S"]
+    ) -> Float[Tensor, "N S F"]:
+        """Gives the tokens after both, zero where masked."""
+        tokens = tokens + self.attention(self.norm(tokens), allowed)
+        return (tokens + self.feed(tokens)) * keys[..., None]
+
+
 class SpaceOperator(nn.Module):
     """Attention within each frame at L/16."""
 
     def __init__(self, widths: Widths) -> None:
         """Sizes only; heads start with reaches from near to far."""
         super().__init__()
-        self.norm = nn.LayerNorm(widths.space)
-        self.attention = Attention(widths.space, widths.num_heads)
-        self.feed = FeedForward(widths.space, widths.expand)
+        self.layers = nn.ModuleList(SpaceLayer(widths) for _ in range(widths.num_space_layers))
         self.log_slope = nn.Parameter(-torch.arange(widths.num_heads).float())
 
     def forward(self, x: Float[Tensor, "N h w F"], mask: Bool[Tensor, "N h w"]) -> Float[Tensor, "N h w F"]:
@@ -135,8 +152,8 @@ class SpaceOperator(nn.Module):
         _, height, width, _ = x.shape
         tokens, keys = rearrange(x, "n h w f -> n (h w) f"), rearrange(mask, "n h w -> n (h w)")
         allowed = self._nearness(height, width) + key_bias(keys)[:, None, None]
-        tokens = tokens + self.attention(self.norm(tokens), allowed)
-        tokens = (tokens + self.feed(tokens)) * keys[..., None]
+        for layer in self.layers:
+            tokens = layer(tokens, allowed, keys)
         return rearrange(tokens, "n (h w) f -> n h w f", h=height)
 
     def _nearness(self, height: int, width: int) -> Float[Tensor, "K S S"]:
@@ -182,25 +199,34 @@ class TimeOperator(nn.Module):
 
 
 class Exchange(nn.Module):
-    """The pyramid exchange: each operator receives the resampled state of the other two."""
+    """The pyramid exchange: each operator receives the resampled state of the other two.
 
-    def __init__(self, widths: Widths) -> None:
-        """Sizes only."""
+    What goes up to a coarser resolution is the mean of the finer one; what comes down is interpolated and added to
+    what only the finer one knows, as in a Laplacian pyramid.
+    """
+
+    def __init__(self, widths: Widths, *, last: bool) -> None:
+        """Args: sizes; whether only the precision operator's state is wanted, because no block follows."""
         super().__init__()
         p, t, s = widths.precision, widths.time, widths.space
+        self.last = last
         self.time_to_precision, self.space_to_precision = nn.Linear(t, p), nn.Linear(s, p)
-        self.precision_to_time, self.space_to_time = nn.Linear(p, t), nn.Linear(s, t)
-        self.precision_to_space, self.time_to_space = nn.Linear(p, s), nn.Linear(t, s)
+        if not last:
+            self.precision_to_time, self.space_to_time = nn.Linear(p, t), nn.Linear(s, t)
+            self.precision_to_space, self.time_to_space = nn.Linear(p, s), nn.Linear(t, s)
 
     def forward(self, state: State, masks: Masks) -> State:
         """Projects at the coarser resolution of each pair, then resamples; masked positions stay zero."""
         p, t, s = state.precision, state.time, state.space
+        down = self.time_to_precision(t) + finer(self.space_to_precision(s), 2)
+        precision = (p + finer(down, 4)) * masks.precision[..., None]
+        if self.last:
+            return State(precision, t, s)
         p8 = masked_mean(p, masks.precision, 4)
         p16 = masked_mean(p, masks.precision, 8)
         t16 = masked_mean(t, masks.time, 2)
-        down = self.time_to_precision(t) + finer(self.space_to_precision(s), 2)
         return State(
-            (p + finer(down, 4)) * masks.precision[..., None],
+            precision,
             (t + self.precision_to_time(p8) + finer(self.space_to_time(s), 2)) * masks.time[..., None],
             (s + self.precision_to_space(p16) + self.time_to_space(t16)) * masks.space[..., None],
         )
@@ -209,13 +235,13 @@ class Exchange(nn.Module):
 class Block(nn.Module):
     """One space-time-precision block."""
 
-    def __init__(self, widths: Widths) -> None:
-        """Sizes only."""
+    def __init__(self, widths: Widths, *, last: bool) -> None:
+        """Args: sizes; whether no block follows."""
         super().__init__()
         self.precision = PrecisionOperator(widths)
         self.time = TimeOperator(widths)
         self.space = SpaceOperator(widths)
-        self.exchange = Exchange(widths)
+        self.exchange = Exchange(widths, last=last)
 
     def forward(self, state: State, masks: Masks, clock: Clock) -> State:
         """Runs the operators side by side, then the exchange."""
@@ -235,9 +261,12 @@ class Trunk(nn.Module):
         super().__init__()
         self.to_time = nn.Linear(widths.precision, widths.time)
         self.to_space = nn.Linear(widths.precision, widths.space)
-        self.blocks = nn.ModuleList(Block(widths) for _ in range(widths.num_blocks))
+        last = widths.num_blocks - 1
+        self.blocks = nn.ModuleList(Block(widths, last=number == last) for number in range(widths.num_blocks))
         self.norm = nn.LayerNorm(widths.precision)
         self.head_dim = widths.time // widths.num_heads
+        self.recompute = False
+        """Whether the backward pass computes the blocks again instead of keeping what they held."""
 
     def forward(
         self, half: Float[Tensor, "BN h w F"], mask: Bool[Tensor, "BN h w"], days: Float64[Tensor, "B N"]
@@ -257,7 +286,10 @@ class Trunk(nn.Module):
         )
         clock = Clock.of(days, self.head_dim)
         for block in self.blocks:
-            state = block(state, masks, clock)
+            if self.recompute and torch.is_grad_enabled():
+                state = checkpoint(block, state, masks, clock, use_reentrant=False)
+            else:
+                state = block(state, masks, clock)
         return self.norm(state.precision) * mask[..., None]
 
 
