@@ -1,4 +1,4 @@
-"""Commands of the infer service: `earthfield embed` and `earthfield model`."""
+"""Command of the infer service: `earthfield embed`; `earthfield model` has a room of its own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from earthfield.terminal import (
     root_or_default,
     show_json,
 )
-
-model = typer.Typer(help="List the models at hand, or show one.", no_args_is_help=True)
 
 
 def embed(
@@ -61,27 +59,3 @@ def embed(
         told = one.absent or ("yes" if one.written else "was there")
         table.add_row(one.tile, one.period, f"{one.pixels:,}", frames, told, f"{one.seconds:.1f}")
     Console().print(table)
-
-
-@model.command("list")
-def list_models(root: RootOption = None, json: JsonOption = False) -> None:
-    """List the models under the root and the ones that come with Earthfield."""
-    from earthfield.catalog import Catalog
-    from earthfield_model.encoder import model_folder, model_names
-
-    catalog = Catalog(root_or_default(root))
-    found = {name: str(model_folder(name, catalog)) for name in model_names(catalog)}
-    if json:
-        show_json(found)
-        return
-    for name, path in found.items():
-        print(f"{name:20s} {path}")
-
-
-@model.command("show")
-def show_model(name: str, root: RootOption = None) -> None:
-    """Print a model's card."""
-    from earthfield.catalog import Catalog
-    from earthfield_model.encoder import model_folder
-
-    print((model_folder(name, Catalog(root_or_default(root))) / "card.md").read_text())
