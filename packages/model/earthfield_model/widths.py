@@ -39,60 +39,28 @@ class Widths:
 PRESETS: Mapping[str, Widths] = {
     # For tests: every part is there and nothing is learned with it.
     "nano": Widths(
-        2, stem=4, precision=16, time=32, space=32, num_heads=2, expand=2, num_pools=4, context=16, decoder=32
+        num_blocks=2, stem=4, precision=16, time=32, space=32, num_heads=2, expand=2, num_pools=4,
+        context=16, decoder=32,
     ),
     # For a laptop: the bundled starter is one.
     "tiny": Widths(
-        3,
-        stem=12,
-        precision=24,
-        time=96,
-        space=128,
-        num_heads=4,
-        expand=2,
-        num_pools=14,
-        context=96,
-        decoder=128,
+        num_blocks=3, stem=12, precision=24, time=96, space=128, num_heads=4, expand=2, num_pools=14,
+        context=96, decoder=128,
     ),
     "small": Widths(
-        6,
-        stem=16,
-        precision=48,
-        time=192,
-        space=320,
-        num_heads=4,
-        expand=4,
-        num_pools=14,
-        context=128,
-        decoder=256,
+        num_blocks=6, stem=16, precision=48, time=192, space=320, num_heads=4, expand=4, num_pools=14,
+        context=128, decoder=256,
     ),
     "base": Widths(
-        10,
-        stem=24,
-        precision=80,
-        time=320,
-        space=640,
-        num_heads=8,
-        expand=4,
-        num_pools=16,
-        context=192,
-        decoder=512,
+        num_blocks=10, stem=24, precision=80, time=320, space=640, num_heads=8, expand=4, num_pools=16,
+        context=192, decoder=512,
     ),
     # The paper's widths and depth; two layers a space operator bring it near the 480 million that the paper counts.
     "large": Widths(
-        15,
-        stem=32,
-        precision=128,
-        time=512,
-        space=1024,
-        num_heads=16,
-        expand=4,
-        num_pools=16,
-        context=256,
-        decoder=512,
-        num_space_layers=2,
+        num_blocks=15, stem=32, precision=128, time=512, space=1024, num_heads=16, expand=4, num_pools=16,
+        context=256, decoder=512, num_space_layers=2,
     ),
-}
+}  # fmt: skip
 
 
 def widths_named(preset: str) -> Widths:
