@@ -1,4 +1,4 @@
-"""The parts of training: samples, perturbations, losses, schedule, health and configuration."""
+"""The parts of training: perturbations, gradients of the four losses, schedule, health and configuration."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from training_land import SOURCES, TILE, Land, made_frames, one_thread, write_cube  # noqa: F401
+from training_land import SOURCES, Land, made_frames, one_thread, write_cube  # noqa: F401
 
-from earthfield.errors import InvalidInput, NotFound
+from earthfield.errors import BrokenArtefact, InvalidInput, NotFound
 from earthfield_model.alphaearth import AlphaEarth
-from earthfield_model.config import model_config
-from earthfield_model.timecode import days_of
+from earthfield_model.batch import SourceBatch
+from earthfield_model.bottleneck import sample_vmf
+from earthfield_model.config import ModelConfig, SourceConfig, model_config
 from earthfield_model.widths import widths_named
 from earthfield_train.config import DataConfig, LossConfig, OptimConfig, train_config
-from earthfield_train.dataset import Plot, PlotStore, Sampler, find_plots
-from earthfield_train.losses import consistency_loss, reconstruction_loss, step_losses, uniformity_loss
+from earthfield_train.dataset import Sampler, TrainBatch
+from earthfield_train.losses import consistency_loss, uniformity_loss
 from earthfield_train.metrics import effective_rank, health_of
+from earthfield_train.objective import PretrainObjective, noise
 from earthfield_train.optim import learning_rate
 from earthfield_train.perturb import student_view
+from earthfield_train.plots import Plot, PlotStore, find_plots
 from earthfield_train.statistics import measured_sources
 
 DATA = DataConfig(
     chip_px=16, plot_px=32, max_frames={"sentinel-2-l2a": 6, "sentinel-1-rtc": 4, "landsat-c2-l2": 3}
 )
+ALONE = LossConfig(reconstruction=0, uniformity=0, consistency=0, text=0)
 
 
 @pytest.fixture(scope="module")
@@ -38,186 +41,191 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plots(root: Path) -> list[Plot]:
-    return find_plots([root], tuple(SOURCES), DATA)
+    return find_plots([root], SOURCES, DATA)
 
 
 @pytest.fixture(scope="module")
-def sampler(plots: list[Plot]) -> Sampler:
-    return Sampler(plots, PlotStore(tuple(SOURCES), limit_gb=1), DATA, seed=5)
+def store() -> PlotStore:
+    return PlotStore(SOURCES, limit_gb=1)
 
 
 @pytest.fixture(scope="module")
-def model(plots: list[Plot]) -> AlphaEarth:
+def sampler(plots: list[Plot], store: PlotStore) -> Sampler:
+    return Sampler(plots, store, DATA, seed=5)
+
+
+@pytest.fixture(scope="module")
+def model(plots: list[Plot], store: PlotStore) -> AlphaEarth:
     torch.manual_seed(0)
-    sources = measured_sources(SOURCES, plots, PlotStore(tuple(SOURCES), limit_gb=1))
-    return AlphaEarth(model_config("test", sources, widths_named("nano")))
+    return AlphaEarth(model_config("test", measured_sources(SOURCES, plots, store), widths_named("nano")))
 
 
-def test_plots_cover_what_holds_data_and_nothing_else(plots: list[Plot]) -> None:
-    covered = np.zeros((1024, 1024), int)
-    for plot in plots:
-        local = TILE.local(plot.window)
-        assert plot.window.shape == (32, 32)
-        covered[local.slices] += 1
-    assert covered[100:148, 200:248].all()
-    assert covered.sum() == covered[100:148, 200:248].sum()
+def year_of_frames(num_samples: int) -> dict[str, SourceBatch]:
+    """A frame each ten days of a year, days 0 to 360; a second Landsat beside the first."""
+    days = torch.arange(5, 365, 10, dtype=torch.float64).expand(num_samples, -1)
+    num_frames = days.shape[1]
+    stored = torch.ones(num_samples, num_frames, 1, 1, 1, dtype=torch.int16)
+    valid = torch.ones(num_samples, num_frames, 1, 1, dtype=torch.bool)
+    names = ("sentinel-2-l2a", "sentinel-1-grd", "landsat-c2-l2", "landsat-tm-c2-l2", "palsar")
+    return {name: SourceBatch(stored, valid, days) for name in names}
 
 
-def test_no_cube_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="earthfield ingest"):
-        find_plots([tmp_path], tuple(SOURCES), DATA)
+def test_the_student_misses_what_the_paper_says(num: int = 6000) -> None:
+    batch, supports = year_of_frames(num), torch.tensor([[0.0, 365.2425]]).repeat(num, 1).double()
+    view = student_view(batch, supports, LossConfig(), noise(0, torch.device("cpu")))
+    kept = {name: one.shows() for name, one in view.items()}
+    late = batch["sentinel-2-l2a"].days[0] >= 365.2425 / 2
+    optical = kept["sentinel-2-l2a"]
+    no_late = optical[:, ~late].all(1) & ~optical[:, late].any(1)
+    no_early = ~optical[:, ~late].any(1) & optical[:, late].all(1)
+    some = ~no_late & ~no_early
+    for share in (no_late, no_early, some):
+        assert float(share.float().mean()) == pytest.approx(1 / 3, abs=0.02)
+    assert optical.any(1).all()
+    assert float(optical[some].float().mean()) == pytest.approx(0.5, abs=0.02)
+    for name in ("sentinel-1-grd", "landsat-c2-l2"):
+        whole = ~kept[name].any(1)
+        assert float(whole.float().mean()) == pytest.approx(0.3, abs=0.02), name
+        assert float(kept[name][some & ~whole].float().mean()) == pytest.approx(0.7, abs=0.02), name
+        assert torch.equal(kept[name][no_late & ~whole], optical[no_late & ~whole])
+    assert torch.equal(kept["landsat-c2-l2"].any(1), kept["landsat-tm-c2-l2"].any(1))
+    apart = (~kept["landsat-c2-l2"].any(1)).float() * (~kept["sentinel-1-grd"].any(1)).float()
+    assert float(apart.mean()) == pytest.approx(0.09, abs=0.02)
+    assert kept["palsar"][some].all()
 
 
-def test_statistics_standardise_what_was_seen(model: AlphaEarth, sampler: Sampler) -> None:
-    # A band whose noise outweighs the season is the strictest: mean 0 and spread 1 within a few per cent.
-    batch = sampler.batch(0, 8, model.config)
-    for name, one in batch.inputs.items():
-        x, seen = model.measured(name, one.stored.flatten(0, 1), one.valid.flatten(0, 1))
-        values = x.movedim(1, 0)[seen.movedim(1, 0)]
-        assert abs(float(values.mean())) < 0.5, name
-        assert 0.5 < float(values.std()) < 1.5, name
+def test_the_student_misses_frames_by_mask_only_and_never_all() -> None:
+    batch = {k: v for k, v in year_of_frames(200).items() if "sentinel-1" in k}
+    supports = torch.tensor([[0.0, 365.0]]).repeat(200, 1).double()
+    lost = LossConfig(drop_source={"sentinel-1": 1.0})
+    view = student_view(batch, supports, lost, noise(0, torch.device("cpu")))["sentinel-1-grd"]
+    assert view.shows().all()
+    view = student_view(batch, supports, LossConfig(drop_source={}), noise(0, torch.device("cpu")))
+    one = view["sentinel-1-grd"]
+    assert torch.equal(one.stored, batch["sentinel-1-grd"].stored)
+    assert one.shows().any(1).all()
+    assert not one.shows().all()
 
 
-def test_targets_lie_in_the_valid_period_and_leave_the_inputs(sampler: Sampler, plots: list[Plot]) -> None:
-    rng = np.random.default_rng(0)
-    lengths, num_targets = set(), 0
-    for _ in range(60):
-        sample = sampler.sample(plots[0], rng)
-        start, end = sample.period
-        lengths.add(round(end - start))
-        for name, target in sample.targets.items():
-            days = days_of(target.acquired)
-            assert 1 <= len(days) <= DATA.num_targets
-            assert start <= days.min() <= days.max() < end
-            if name in sample.inputs:
-                assert not np.isin(target.acquired, sample.inputs[name].acquired).any()
-                num_targets += 1
-        for name, one in sample.inputs.items():
-            assert 0 < len(one.acquired) <= DATA.max_frames[name]
-            days = days_of(one.acquired)
-            assert days.max() - days.min() <= DATA.support_days
-    assert lengths == {365, 182, 91, 35}
-    assert num_targets > 50
+def test_half_of_a_short_support_takes_the_place_of_six_months() -> None:
+    batch = {k: v for k, v in year_of_frames(300).items() if "sentinel-2" in k}
+    inside = batch["sentinel-2-l2a"].days < 100
+    batch = {"sentinel-2-l2a": batch["sentinel-2-l2a"].masked(inside)}
+    supports = torch.tensor([[0.0, 100.0]]).repeat(300, 1).double()
+    view = student_view(batch, supports, LossConfig(drop_frame={}), noise(0, torch.device("cpu")))
+    counts = view["sentinel-2-l2a"].shows().sum(1)
+    assert set(counts.tolist()) == {5, 10}
 
 
-def test_inputs_and_targets_are_turned_alike(plots: list[Plot]) -> None:
-    # A land without noise that changes from place to place only: every frame shows the same picture.
-    frames = made_frames(Land(32, days=365))
-    picture = np.arange(32 * 32, dtype=np.int16).reshape(32, 32)
-    for one in frames.values():
-        one.values[:] = picture.astype(one.values.dtype)
-        one.valid[:] = True
-    store = PlotStore((), limit_gb=1)
-    store._held[plots[0]] = frames
-    rng = np.random.default_rng(1)
-    seen = set()
-    for _ in range(12):
-        sample = Sampler([plots[0]], store, DATA, seed=0).sample(plots[0], rng)
-        pictures = [
-            v for one in (*sample.inputs.values(), *sample.targets.values()) for b in one.values for v in b
-        ]
-        assert all(np.array_equal(one, pictures[0]) for one in pictures)
-        seen.add(
-            (
-                int(np.sign(pictures[0][0, 1] - int(pictures[0][0, 0]))),
-                bool(abs(int(pictures[0][0, 1]) - int(pictures[0][0, 0])) == 1),
-            )
-        )
-    assert len(seen) > 2
-
-
-def test_batches_are_functions_of_seed_and_number(
-    sampler: Sampler, plots: list[Plot], model: AlphaEarth
-) -> None:
-    again = Sampler(plots, PlotStore(tuple(SOURCES), limit_gb=0), DATA, seed=5)
-    other = Sampler(plots, PlotStore(tuple(SOURCES), limit_gb=0), DATA, seed=6)
-    one, same, different = (x.batch(7, 3, model.config) for x in (sampler, again, other))
-    assert all(torch.equal(one.inputs[name].stored, same.inputs[name].stored) for name in one.inputs)
-    assert torch.equal(one.periods, same.periods)
-    assert not torch.equal(one.periods, different.periods)
-    assert not torch.equal(one.periods, sampler.batch(8, 3, model.config).periods)
-
-
-def test_the_student_misses_frames_and_never_all(sampler: Sampler, model: AlphaEarth) -> None:
-    batch = sampler.batch(1, 4, model.config).inputs
-    generator = torch.Generator().manual_seed(0)
-    config = LossConfig()
-    dropped = dict.fromkeys(batch, 0)
-    for _ in range(200):
-        view = student_view(batch, config, generator)
-        left = torch.stack([one.valid.flatten(1).any(1) for one in view.values()]).any(0)
-        assert left.all()
-        for name, one in view.items():
-            assert torch.equal(one.stored, batch[name].stored)
-            assert not (one.valid & ~batch[name].valid).any()
-            had = batch[name].valid.flatten(1).any(1)
-            dropped[name] += int((had & ~one.valid.flatten(1).any(1)).sum())
-    assert dropped["sentinel-1-rtc"] > 150
-    # Sentinel-2 is never dropped whole, though a half of the period may hold none of it.
-    assert dropped["sentinel-2-l2a"] < 0.6 * dropped["sentinel-1-rtc"]
-
-
-def test_losses_equal_float64_references() -> None:
-    rng = np.random.default_rng(0)
-    predicted, target = rng.normal(size=(3, 5, 4, 2)), rng.normal(size=(3, 2, 5, 4))
-    seen = rng.random((3, 2, 5, 4)) < 0.4
-    by_hand = np.abs(predicted.transpose(0, 3, 1, 2) - target)[seen].mean()
-    given = [torch.from_numpy(x).float() for x in (predicted, target)]
-    assert float(reconstruction_loss(*given, torch.from_numpy(seen))) == pytest.approx(by_hand, rel=1e-5)
-    u, v = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in rng.normal(size=(2, 4, 3, 3, 64)))
-    rolled = np.abs(np.einsum("bhwd,bhwd->bhw", u, u[[3, 0, 1, 2]])).mean()
-    assert float(uniformity_loss(torch.from_numpy(u))) == pytest.approx(rolled, rel=1e-9)
-    apart = ((1 - np.einsum("bhwd,bhwd->bhw", u, v)) / 2).mean()
-    assert float(consistency_loss(torch.from_numpy(u), torch.from_numpy(v))) == pytest.approx(apart, rel=1e-9)
-
-
-def test_masked_values_never_reach_the_reconstruction() -> None:
-    target = torch.zeros(1, 2, 3, 3)
-    seen = torch.zeros(1, 2, 3, 3, dtype=torch.bool)
-    seen[0, 0, 1, 1] = True
-    target[~seen] = 1e6
-    assert float(reconstruction_loss(torch.ones(1, 3, 3, 2), target, seen)) == 1.0
-    assert float(reconstruction_loss(torch.ones(1, 3, 3, 2), target, torch.zeros_like(seen))) == 0.0
-
-
-def test_uniformity_compares_samples_not_neighbours() -> None:
-    one, other = torch.eye(64)[:2]
-    u = torch.stack([one.expand(4, 4, -1), other.expand(4, 4, -1)])
-    assert float(uniformity_loss(u)) == 0.0
-
-
-def test_teacher_gets_no_gradient_from_the_student_and_weights_get_it(
-    sampler: Sampler, model: AlphaEarth
-) -> None:
-    teacher = torch.nn.functional.normalize(torch.randn(1, 2, 2, 64), dim=-1).requires_grad_()
-    student = torch.nn.functional.normalize(torch.randn(1, 2, 2, 64), dim=-1).requires_grad_()
+def test_teacher_gets_no_gradient_from_the_student() -> None:
+    teacher, student = (
+        torch.nn.functional.normalize(torch.randn(1, 2, 2, 64), dim=-1).requires_grad_() for _ in range(2)
+    )
     consistency_loss(teacher, student).backward()
     assert teacher.grad is None
     assert student.grad is not None
+
+
+def test_the_students_gradient_reaches_the_shared_weights(sampler: Sampler, model: AlphaEarth) -> None:
     batch = sampler.batch(2, 2, model.config)
-    losses = step_losses(model, batch, LossConfig(), torch.Generator().manual_seed(0))
+    objective = PretrainObjective(model, replace(ALONE, consistency=1.0, student_share=1.0))
     model.zero_grad()
-    losses.consistency.backward()
-    assert float(model.stems["sentinel-2-l2a"].near.weight.grad.abs().sum()) > 0
+    objective(batch, 0).total.backward()
+    found = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+    for part in ("stems.sentinel-2-l2a.", "trunk.", "summary."):
+        assert any(float(one.abs().sum()) > 0 for name, one in found.items() if name.startswith(part)), part
+    # It is the student's own: with a teacher of figures instead of a network it is the same.
+    with torch.no_grad():
+        mu = model(batch.inputs, batch.periods)
+    generator = noise(0, torch.device("cpu"))
+    sample_vmf(mu, model.config.kappa, generator)
+    view = student_view(batch.inputs, batch.supports, objective.config, generator)
+    model.zero_grad()
+    consistency_loss(mu, model(view, batch.periods)).backward()
+    for name, one in model.named_parameters():
+        if one.grad is not None:
+            assert torch.allclose(found[name], one.grad, atol=1e-6), name
     model.zero_grad()
 
 
-def test_every_weight_gets_a_gradient(plots: list[Plot], model: AlphaEarth) -> None:
+def test_uniformity_is_of_what_the_bottleneck_drew(sampler: Sampler, model: AlphaEarth) -> None:
+    batch = sampler.batch(3, 3, model.config)
+    few = AlphaEarth(replace(model.config, kappa=1000.0))
+    few.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        mu = few(batch.inputs, batch.periods)
+        u = sample_vmf(mu, 1000.0, noise(7, torch.device("cpu")))
+        found = PretrainObjective(few, LossConfig())(batch, 7).figures()["uniformity"]
+    assert found == pytest.approx(float(uniformity_loss(u)), rel=1e-4)
+    assert found != pytest.approx(float(uniformity_loss(mu)), rel=1e-2)
+
+
+def test_the_total_is_the_weighted_sum_of_the_four(sampler: Sampler, model: AlphaEarth) -> None:
+    batch = sampler.batch(3, 3, model.config)
+    config = LossConfig(reconstruction=2.0, uniformity=3.0, consistency=5.0, text=7.0)
+    with torch.no_grad():
+        losses = PretrainObjective(model, config)(batch, 1)
+        again = PretrainObjective(model, config, pack=False)(batch, 1)
+    found = losses.figures()
+    by_hand = 2 * found["reconstruction"] + 3 * found["uniformity"] + 5 * found["consistency"]
+    assert float(losses.total) == pytest.approx(by_hand, rel=1e-5)
+    assert found["text"] == 0.0
+    assert again.figures()["reconstruction"] == pytest.approx(found["reconstruction"], rel=1e-4)
+    assert (LossConfig().uniformity, LossConfig().consistency, LossConfig().text) == (0.05, 0.02, 0.001)
+
+
+def test_a_batch_without_any_target_costs_nothing_to_reconstruct(sampler: Sampler, model: AlphaEarth) -> None:
+    batch = sampler.batch(3, 2, model.config)
+    bare = TrainBatch(batch.inputs, {}, batch.periods)
+    losses = PretrainObjective(model, LossConfig())(bare, 0)
+    assert losses.figures()["reconstruction"] == 0.0
+    losses.total.backward()
+    model.zero_grad()
+
+
+def test_every_weight_gets_a_gradient(plots: list[Plot], store: PlotStore, model: AlphaEarth) -> None:
     # Two cells a side at L/16: with one, distances between cells would have nothing to say.
-    wide = Sampler(plots, PlotStore(tuple(SOURCES), limit_gb=1), replace(DATA, chip_px=32), seed=5)
+    wide = Sampler(plots, store, replace(DATA, chip_px=32), seed=5)
     batch = wide.batch(0, 3, model.config)
-    model.zero_grad()
-    step_losses(model, batch, LossConfig(), torch.Generator().manual_seed(0)).total(LossConfig()).backward()
-    without = [name for name, one in model.named_parameters() if one.grad is None or not one.grad.abs().sum()]
-    # The vectors that stand for an absent source wait for a sample without it, and nobody listens to what the
-    # last exchange tells the coarser operators.
-    last = f"trunk.blocks.{model.config.widths.num_blocks - 1}.exchange."
-    silent = (
-        "summary.absent",
-        *(last + part for part in ("precision_to_", "space_to_time", "time_to_space")),
+    # Made-up land tells no geometry.
+    batch = replace(
+        batch, targets={k: replace(v, geometry=torch.ones_like(v.geometry)) for k, v in batch.targets.items()}
     )
-    assert [name for name in without if not name.startswith(silent)] == []
-    model.zero_grad()
+    # Layers that start at zero hide those before them until the first step is made.
+    stirred = AlphaEarth(model.config)
+    with torch.no_grad():
+        for one in stirred.parameters():
+            one += 0.02 * torch.randn(one.shape, generator=torch.Generator().manual_seed(one.numel()))
+    PretrainObjective(stirred, LossConfig())(batch, 0).total.backward()
+    without = [n for n, one in stirred.named_parameters() if one.grad is None or not one.grad.abs().sum()]
+    # The vectors that stand for an absent source wait for a sample without it.
+    assert [name for name in without if not name.startswith("summary.absent")] == []
+
+
+def test_decoders_tell_geometries_and_instants_apart(sampler: Sampler, model: AlphaEarth) -> None:
+    u = torch.nn.functional.normalize(torch.randn(2, 4, 4, 64), dim=-1)
+    when, taken = torch.tensor([[0.1, 0.6]] * 2), torch.zeros(2, 2, 11)
+    one = model.decode("sentinel-1-rtc", u, when, taken)
+    assert one.shape == (2, 2, 4, 4, 2)
+    assert not torch.allclose(one[:, 0], one[:, 1])
+    assert not torch.allclose(one, model.decode("sentinel-1-rtc", u, when, taken + 1))
+    alone = model.decode("sentinel-1-rtc", u[1:], when[1:, 1:], taken[1:, 1:])
+    assert torch.allclose(alone[0, 0], one[1, 1], atol=1e-6)
+
+
+def test_a_config_of_another_version_is_told_with_both_versions(model: AlphaEarth) -> None:
+    text = model.config.to_json()
+    assert ModelConfig.from_json(text) == model.config
+    with pytest.raises(BrokenArtefact, match=r"earthfield-model/1.*earthfield-model/2"):
+        ModelConfig.from_json(text.replace("earthfield-model/2", "earthfield-model/1"))
+
+
+def test_classes_without_their_loss_are_told(model: AlphaEarth) -> None:
+    bands = model.config.sources[0].bands[:1]
+    with pytest.raises(InvalidInput, match="cross_entropy"):
+        SourceConfig("x", 0, bands, classes=(1, 2))
+    with pytest.raises(InvalidInput, match="cross_entropy"):
+        SourceConfig("x", 0, bands, loss="cross_entropy")
 
 
 def test_health_tells_collapse_and_blindness(sampler: Sampler, model: AlphaEarth) -> None:
@@ -239,7 +247,7 @@ def test_the_rate_rises_and_falls_to_zero() -> None:
         assert rates[-1] < 0.02
         assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
     with pytest.raises(InvalidInput):
-        learning_rate(50, 100, OptimConfig(decay="steps"))
+        OptimConfig(decay="steps")
     assert config.beta2 < 1
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from earthfield_model.alphaearth import AlphaEarth
 from earthfield_model.encoder import fingerprint_of
 from earthfield_train.config import TrainConfig
-from earthfield_train.dataset import Plot
-from earthfield_train.trainer import Row
+from earthfield_train.journal import Row
+from earthfield_train.pictures import LOSSES, PICTURE_FILE
+from earthfield_train.plots import Plot
 
 _ENDS = 50
 """Steps over which the first and last figures are averaged."""
@@ -30,6 +31,8 @@ def metrics_of(
         "fingerprint": fingerprint_of(model),
         "parameters": model.num_parameters,
         "steps": len(rows),
+        "samples": len(rows) * config.batch,
+        "samples_per_second": _pace(rows),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         "first": _averages(rows[:_ENDS], names),
         "last": _averages(rows[-_ENDS:], names),
@@ -54,8 +57,9 @@ def card_of(metrics: Mapping[str, Any], model: AlphaEarth) -> str:
         "",
         f"An Earthfield encoder with {metrics['parameters']:,} parameters: frames of a place to a unit vector",
         "of 64 numbers per 10 m pixel, for any period. Weights in `model.safetensors`, the rest in `config.json`.",
-        f"Preset `{config['preset']}`, {metrics['steps']} steps of {config['batch']} samples of "
-        f"{config['data']['chip_px']} px, {metrics['seconds'] / 60:.0f} minutes.",
+        f"Preset `{config['preset']}`, objective `{config['objective']}`, {metrics['steps']} steps of "
+        f"{config['batch']} samples of {config['data']['chip_px']} px in {config['precision']}, "
+        f"{metrics['seconds'] / 60:.0f} minutes; all settings in `train.json`.",
         "",
         "## Reads",
         *sources,
@@ -68,6 +72,8 @@ def card_of(metrics: Mapping[str, Any], model: AlphaEarth) -> str:
         "|---|---|---|",
         *losses,
         "",
+        f"![losses]({PICTURE_FILE})",
+        "",
         "## Health of the embeddings at the end",
         *(f"- {name.replace('_', ' ')}: {value:.3f}" for name, value in health.items()),
         "",
@@ -79,7 +85,11 @@ def card_of(metrics: Mapping[str, Any], model: AlphaEarth) -> str:
 
 
 def _is_loss(name: str) -> bool:
-    return name in {"loss", "reconstruction", "uniformity", "consistency"} or name.startswith("l1/")
+    return name in LOSSES or name.startswith(("l1/", "ce/"))
+
+
+def _pace(rows: Sequence[Row]) -> float:
+    return round(float(np.median([row["samples_per_second"] for row in rows])), 2) if rows else 0.0
 
 
 def _averages(rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:

@@ -1,0 +1,125 @@
+"""First fit: the embedding layer of a new model, computed instead of learned.
+
+A random last layer takes most of a short training to become useful, and on the way the vectors collapse to few
+directions. So it starts as a reduced-rank regression: of all linear maps to 64 numbers, the one that best tells
+the composites of *one* half of the frames from the features of the *other* half. What two disjoint sets of frames
+do not agree on (speckle, missed clouds) has no part in it, and directions are scaled towards equal variance, which
+is what the uniformity loss asks for.
+
+Source: Izenman 1975 (reduced-rank regression); splitting the frames and scaling by variance are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from earthfield_model.alphaearth import AlphaEarth
+from earthfield_model.batch import Batch, packed
+from earthfield_model.config import EMBEDDING_DIM
+from earthfield_train.dataset import TrainBatch
+
+_PIXELS_PER_BATCH = 8_000
+_RIDGE = 1e-2
+"""Added to the features' variances, in units of their mean: keeps directions out that hardly vary."""
+_SCALING = 0.3
+"""0 leaves the directions their variance, 0.5 makes all equal."""
+
+
+@torch.no_grad()
+def fit_embedding(model: AlphaEarth, batches: Iterable[TrainBatch], *, seed: int) -> float:
+    """Sets the embedding layer of an untrained model.
+
+    Args:
+        model: a model with random weights, changed in place; the same batches and seed give the same weights.
+        batches: samples to fit on, at least one.
+        seed: decides which pixels are taken, and how frames are split.
+
+    Returns:
+        Share of the composites' variance that the 64 numbers tell, on the same pixels, at most 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    composites = model.summary.band_columns(model.config).to(model.summary.centre.device)
+    moments = Moments()
+    for batch in batches:
+        one, other = _seen_twice(model, batch, generator)
+        moments.add(one, other[:, composites])
+        moments.add(other, one[:, composites])
+    weight, told = reduced_rank(moments, rank=EMBEDDING_DIM)
+    turn = torch.linalg.qr(torch.randn(EMBEDDING_DIM, EMBEDDING_DIM, generator=generator).double())[0]
+    # Turned, so that no number of a vector is louder than another.
+    weight = weight @ turn.to(weight.device)
+    direct = model.summary.direct
+    direct.weight.copy_(weight.T)
+    direct.bias.copy_(-moments.mean_x @ weight)
+    return told
+
+
+class Moments:
+    """Means and covariances of features x and what they are to tell, y, added up batch by batch in float64."""
+
+    def __init__(self) -> None:
+        """Starts with nothing added."""
+        self._count, self._sums = 0, [torch.zeros(())] * 5
+
+    def add(self, x: Float[Tensor, "M F"], y: Float[Tensor, "M C"]) -> None:
+        """Adds the pixels of a batch."""
+        x, y = x.double(), y.double()
+        new = (x.sum(0), y.sum(0), x.T @ x, x.T @ y, y.square().sum(0))
+        self._sums = [before.to(one.device) + one for before, one in zip(self._sums, new, strict=True)]
+        self._count += len(x)
+
+    @property
+    def mean_x(self) -> Float64[Tensor, " F"]:
+        """Means of the features."""
+        return self._sums[0] / self._count
+
+    @property
+    def covariance(self) -> Float64[Tensor, "F F"]:
+        """Covariance of the features."""
+        return self._sums[2] / self._count - torch.outer(self.mean_x, self.mean_x)
+
+    @property
+    def cross(self) -> Float64[Tensor, "F C"]:
+        """Covariance of the features with what they are to tell."""
+        return self._sums[3] / self._count - torch.outer(self.mean_x, self._sums[1] / self._count)
+
+    @property
+    def variance_y(self) -> float:
+        """Variance of what is to be told, all columns together."""
+        return float((self._sums[4] / self._count - (self._sums[1] / self._count).square()).sum())
+
+
+def reduced_rank(moments: Moments, *, rank: int) -> tuple[Float64[Tensor, "F R"], float]:
+    """Gives the map of centred features to the `rank` numbers that tell most of y, and the share that they tell.
+
+    Where fewer directions than `rank` say anything, the rest is zero. Vectors have a mean square of 1.
+    """
+    covariance, cross = moments.covariance, moments.cross
+    ridge = _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
+    full = torch.linalg.solve(covariance + ridge, cross)
+    variance, direction = torch.linalg.eigh(full.T @ covariance @ full)
+    variance, direction = variance.flip(0)[:rank], direction.flip(1)[:, :rank]
+    scale = torch.where(
+        variance > variance[0] * 1e-9, variance.clamp(min=variance[0] * 1e-6) ** -_SCALING, 0.0
+    )
+    weight = torch.zeros(len(cross), rank).to(cross)
+    weight[:, : direction.shape[1]] = full @ direction * scale
+    best = full @ direction @ direction.T
+    told = 2 * (best * cross).sum() - (best * (covariance @ best)).sum()
+    return weight / (weight * (covariance @ weight)).sum().sqrt(), float(told) / moments.variance_y
+
+
+def _seen_twice(model: AlphaEarth, batch: TrainBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Gives the pooled features of some pixels from either half of the frames, (M, F) each."""
+    kept = {name: torch.rand(one.days.shape, generator=generator) < 0.5 for name, one in batch.inputs.items()}
+    halves: list[Batch] = [
+        {name: one.masked((kept[name] == side).to(one.valid.device)) for name, one in batch.inputs.items()}
+        for side in (True, False)
+    ]
+    seen = [model.summary.pooled(model.observe(packed(half)), batch.periods).flatten(0, 2) for half in halves]
+    chosen = torch.randperm(len(seen[0]), generator=generator)[:_PIXELS_PER_BATCH]
+    return seen[0][chosen], seen[1][chosen]
