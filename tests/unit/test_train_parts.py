@@ -241,7 +241,7 @@ def test_health_tells_collapse_and_blindness(sampler: Sampler, model: AlphaEarth
 def test_the_rate_rises_and_falls_to_zero() -> None:
     config = OptimConfig(learning_rate=1.0, warmup=0.1)
     for decay in ("cosine", "linear"):
-        rates = [learning_rate(step, 100, OptimConfig(1.0, 0.1, decay)) for step in range(100)]
+        rates = [learning_rate(step, 100, replace(config, decay=decay)) for step in range(100)]
         assert rates[0] == pytest.approx(0.1)
         assert max(rates) == 1.0 == rates[10]
         assert rates[-1] < 0.02

@@ -354,6 +354,19 @@ def test_a_run_starts_from_another_models_weights(whole: Path, data: Path, tmp_p
         train_model(request.model_copy(update={"name": "other", "start": "nonesuch"}), sources=SOURCES)
 
 
+def test_a_refit_computes_the_embedding_layer_anew_and_nothing_else(whole: Path, data: Path) -> None:
+    request = TrainRequest(
+        root=whole, name="refitted", preset="nano", start="m", data=(data,), steps=1,
+        settings=(*SMALL, "optim.learning_rate=0.0", "refit=true"),
+    )  # fmt: skip
+    train_model(request, sources=SOURCES)
+    before, after = (
+        load_encoder(Catalog(whole).model(name)).model.state_dict() for name in ("m", "refitted")
+    )
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"summary.direct.weight", "summary.direct.bias"}
+
+
 def test_the_first_losses_of_tiny_are_as_they_were(data: Path, tmp_path: Path) -> None:
     # To renew: EARTHFIELD_RENEW=1 python -m pytest tests/unit/test_train_run.py -k first_losses
     steps = 20

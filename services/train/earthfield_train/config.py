@@ -188,6 +188,9 @@ class TrainConfig:
     first_fit: int = 8
     """Batches from which the embedding layer of a new model is computed before the first step (see `firstfit`); 0
     leaves it random."""
+    refit: bool = False
+    """Whether it is computed also where a run starts from the weights of another model, whose features have become
+    better than the layer that a long training left."""
     seed: int = 0
     """Decides weights, data order and noise."""
     data: DataConfig = DataConfig()

@@ -90,6 +90,7 @@ def prepared(request: TrainRequest, sources: Mapping[str, Source] | None = None)
         sampler = course.sampler() if course else _sampler(land, texts, drawing)
         if model is None:
             model = _new_model(request, land, texts, processes)
+        if checkpoint is None and (config.refit or not request.start):
             _fit_first(model, land, config)
         trainer = Trainer(
             objective_of(model, config),
