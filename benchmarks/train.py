@@ -40,7 +40,7 @@ def land(folder: Path, size: int) -> Path:
     from earthfield.simulate import Landscape, simulate
     from earthfield_ingest.jobs import ingest
 
-    simulate(folder / "scenes", Landscape(height=size, width=size))
+    simulate(folder / "scenes", Landscape(size_px=(size, size)))
     west, south, east, north = json.loads((folder / "scenes" / "catalog.json").read_text())["bbox"]
     request = checked_request(
         IngestRequest, root=folder / "root", catalog=str(folder / "scenes"), bbox=(west, south, east, north),
