@@ -9,14 +9,17 @@ import signal
 import struct
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 from training_land import SOURCES, Land, made_frames, one_thread, write_cube  # noqa: F401
-from training_processes import train_together
+from training_processes import free_port, train_together
 
 from earthfield.catalog import Catalog
 from earthfield.errors import BrokenArtefact, Conflict, InvalidInput, NotFound
@@ -471,6 +474,30 @@ def test_two_processes_give_what_one_gives_with_two_parts(parted: Path, data: Pa
     assert weights_equal(parted, tmp_path, rtol=1e-3, atol=1e-4)
     # Each process draws its own part: both together see what neither saw alone.
     assert len(rows(parted)) == STEPS
+
+
+def test_nothing_of_ddp_outlives_the_processes_connection(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What held on to it took the connection down later and in one run of many waited for ever.
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    made, left = [], []
+    whole_init, destroy = DistributedDataParallel.__init__, dist.destroy_process_group
+
+    def noted(wrapped: DistributedDataParallel, *args, **kwargs) -> None:
+        whole_init(wrapped, *args, **kwargs)
+        made.append(weakref.ref(wrapped))
+
+    def looked() -> None:
+        left.extend(one for one in made if one() is not None)
+        destroy()
+
+    monkeypatch.setattr(DistributedDataParallel, "__init__", noted)
+    monkeypatch.setattr(dist, "destroy_process_group", looked)
+    trained(tmp_path, data, "run.distributed=ddp", steps=2)
+    assert made and not left
 
 
 def test_a_run_that_lost_a_process_goes_on(parted: Path, data: Path, tmp_path: Path) -> None:

@@ -30,13 +30,17 @@ def train_together(request: TrainRequest, *, count: int = 2) -> list[int]:
     context.set_forkserver_preload(["earthfield_train.jobs", "torch.distributed.fsdp"])
     port = free_port()
     running: list[BaseProcess] = [
-        context.Process(target=_take_part, args=(request, rank, count, port)) for rank in range(count)
+        context.Process(target=_take_part, args=(request, rank, count, port), daemon=True)
+        for rank in range(count)
     ]
     for one in running:
         one.start()
     for one in running:
-        one.join(120)
-    return [one.exitcode if one.exitcode is not None else -1 for one in running]
+        one.join(300)
+    for one in running:
+        one.kill()
+        one.join()
+    return [one.exitcode or 0 for one in running]
 
 
 def _take_part(request: TrainRequest, rank: int, count: int, port: int) -> None:

@@ -81,6 +81,10 @@ class Engine:
                 fully_shard(block, mesh=mesh)
             fully_shard(self._wrapped, mesh=mesh)
 
+    def close(self) -> None:
+        """Lets go of what keeps the processes' connections; nothing can be computed with it afterwards."""
+        self._wrapped = nn.Identity()
+
     def backward(self, batch: TrainBatch, seed: int, *, share: float, last: bool) -> Losses:
         """Adds the gradients of one micro-batch.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +81,9 @@ def processes_of(run: RunConfig) -> Iterator[Processes]:
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
     finally:
+        # What DDP leaves behind would take the group down with it later, holding the interpreter's lock that the
+        # group's own threads wait for: one process in many then never ended.
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -155,7 +155,7 @@ class Trainer:
     def resume(self, checkpoint: Path) -> None:
         """Goes on from a checkpoint; errors as in `load_checkpoint`."""
         facts = load_checkpoint(checkpoint, self.objective, self.optimizer, run=self._decisive())
-        self.close()
+        self._end_batches()
         self.step = facts.step
         logger.info("resumed %s at step %d", checkpoint, self.step)
         if facts.data != self._data:
@@ -181,7 +181,11 @@ class Trainer:
         return prefetched(one, numbers, workers=self.config.run.workers)
 
     def close(self) -> None:
-        """Ends the threads that prepare batches."""
+        """Ends the threads that prepare batches, and the engine: no step can be done afterwards."""
+        self._end_batches()
+        self.engine.close()
+
+    def _end_batches(self) -> None:
         if self._batches is not None:
             self._batches.close()
             self._batches = None
