@@ -14,10 +14,15 @@ import numpy as np
 import pytest
 import rasterio
 from conftest import EARTHFIELD, Run, Told, contents
+from pyproj import Transformer
+from stac_rules import check_collection, check_item
 
 from earthfield.catalog import Catalog
 from earthfield.codec import BANDS, NODATA, dequantise
-from earthfield.field import Field
+from earthfield.cube import CubeReader
+from earthfield.field import Field, scenes_read
+from earthfield.grid import Window, tile_at
+from earthfield.timeline import Period
 
 FLANDERS = "places/flanders_a"
 
@@ -197,3 +202,83 @@ def test_an_unreadable_scene_stops_by_name_or_is_left_out_counted(
     told = run(*args, "--skip-unreadable")
     assert told.code == 0, told.err
     assert any(item.name in line for line in told.report["ingest"]["unreadable"])
+
+
+def test_the_manifest_names_what_windows_read_beyond_the_tile(mapped: tuple[Path, Told]) -> None:
+    catalog = Catalog(mapped[0])
+    fields = {
+        key.tile.id: Field(catalog, key) for key in catalog.fields("starter") if str(key.period) == "2018"
+    }
+    west, east = fields["32631_0048_0549"], fields["32631_0049_0549"]
+    for own, other in ((west, east), (east, west)):
+        assert own.manifest["context"] == {other.key.tile.id: other.manifest["sources"]}
+        links = json.loads((own.folder / "item.json").read_text())["links"]
+        linked = {link["href"] for link in links if link["rel"] == "derived_from"}
+        assert linked == {item for items in scenes_read(own.manifest).values() for item in items}
+        check_item(json.loads((own.folder / "item.json").read_text()))
+    check_collection(json.loads(catalog.collection("starter").read_text()))
+
+
+def test_provenance_of_a_pixel_is_what_the_cubes_show(mapped: tuple[Path, Told], run: Run) -> None:
+    catalog, year = Catalog(mapped[0]), Period.parse("2018")
+    reader, whole = CubeReader(catalog, ()), Window(0, 1024, 0, 1024)
+    shown = []
+    for tile in catalog.cube_tiles():
+        cube = reader.cube(tile)
+        assert cube is not None
+        for source in cube.sources:
+            ledger, observations = cube.attributes(source)["ledger"], cube.observations(source, year)
+            masks = cube.read_valid(source, [seen.slot for seen in observations], whole)
+            for seen, valid in zip(observations, masks, strict=True):
+                scenes = {item: Window(*ledger[item]["window"]) for item in seen.items}
+                shown.append((tile, source, scenes, valid))
+    to_degrees = Transformer.from_crs(32631, 4326, always_xy=True)
+    # Inside, at either side of the border between the tiles, and at a corner of the area.
+    for row, col in ((-562960, 50140), (-562910, 50175), (-562935, 50176), (-562968, 50199)):
+        at = to_degrees.transform(col * 10 + 5, -row * 10 - 5)
+        told = run("field", "provenance", "--at", *at, "--period", 2018, "--root", mapped[0], "--json")
+        assert told.code == 0, told.err
+        (one,) = told.report["fields"]
+        assert (one["row"], one["col"], one["has_vector"], one["changed"]) == (row, col, True, [])
+        pixel, windows = Window(row, row + 1, col, col + 1), [Window(*window) for window in one["windows"]]
+        assert all(pixel in window for window in windows)
+        assert sorted(one["sources"]) == sorted({source for _, source, _, _ in shown})
+        for source, scenes in one["sources"].items():
+            clear, around, masked = set(), set(), 0
+            for tile, _, boxes, valid in (entry for entry in shown if entry[1] == source):
+                spot = tile.local(pixel)
+                if tile == tile_at(32631, row, col) and valid[spot.slices].any():
+                    clear |= {item for item, box in boxes.items() if spot & box}
+                parts = [tile.local(window & tile.window) for window in windows if window & tile.window]
+                if any(valid[part.slices].any() for part in parts):
+                    around |= {item for item, box in boxes.items() if any(part & box for part in parts)}
+                else:
+                    masked += bool(parts)
+            assert {scene["scene"] for scene in scenes["clear"]} == clear, source
+            assert {scene["scene"] for scene in scenes["context"]} == around - clear, source
+            assert scenes["masked"] == masked
+            # What the encoder counted when the field was made.
+            assert len({scene["step"] for scene in scenes["clear"]}) == one["quality"][f"clear_{source}"]
+
+
+def test_provenance_says_where_a_cube_has_changed_since(
+    mapped: tuple[Path, Told], run: Run, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(mapped[0], root)
+    catalog = Catalog(root)
+    key = next(key for key in catalog.fields("starter") if str(key.period) == "2018")
+    path = catalog.field(key) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["sources"]["landsat-c2-l2"][0]["items"] = ["another-scene"]
+    path.write_text(json.dumps(manifest))
+    place = Field(catalog, key).area.to_crs("EPSG:4326").centroid.coords[0]
+    told = run("field", "provenance", "--at", *place, "--period", 2018, "--root", root, "--json")
+    (one,) = told.report["fields"]
+    (sentence,) = one["changed"]
+    assert "landsat-c2-l2 step" in sentence
+    shutil.rmtree(root / "cubes")
+    told = run("field", "provenance", "--at", *place, "--period", 2018, "--root", root)
+    assert told.code == 3
+    assert "is gone" in told.err
+    assert "Traceback" not in told.err

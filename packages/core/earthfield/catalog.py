@@ -87,6 +87,10 @@ class Catalog:
         """The folder of a field."""
         return self.folder / "fields" / checked_name(key.model) / key.tile.id / key.period.id
 
+    def collection(self, model: str) -> Path:
+        """The STAC collection of a model's fields."""
+        return self.folder / "fields" / checked_name(model) / "collection.json"
+
     def fields(
         self, model: str | None = None, tile: Tile | None = None, period: Period | None = None
     ) -> Iterator[FieldKey]:
@@ -113,9 +117,14 @@ class Catalog:
         """The JSON report of a job."""
         return self.folder / "reports" / checked_name(kind) / f"{checked_name(name)}.json"
 
+    @property
+    def answers(self) -> Path:
+        """The folder of all answers."""
+        return self.folder / "answers"
+
     def answer(self, name: str) -> Path:
         """A file that answers a question: a map, a table, a picture."""
-        return self.folder / "answers" / checked_name(name)
+        return self.answers / checked_name(name)
 
     def texts(self, name: str) -> Path:
         """A table of texts that have a place."""

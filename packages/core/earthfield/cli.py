@@ -19,7 +19,18 @@ from earthfield.log import set_up
 GROUPS = {
     "Main job": ("map",),
     "Use the result": ("search", "cluster", "change", "evaluate"),
-    "Step by step": ("simulate", "sources", "ingest", "cube", "texts", "train", "model", "embed", "index"),
+    "Step by step": (
+        "simulate",
+        "sources",
+        "ingest",
+        "cube",
+        "texts",
+        "train",
+        "model",
+        "embed",
+        "field",
+        "index",
+    ),
     "Run as a service": ("serve", "up", "down"),
 }
 """Headings of `earthfield --help`; the order is that of a newcomer's questions."""
@@ -52,12 +63,16 @@ Artefacts lie under ./earthfield-data, or where --root or EARTHFIELD_ROOT says.
 class _Commands(TyperGroup):
     """Loads a subcommand only when it is called or its help is shown."""
 
+    points = "earthfield.commands"
+    """Group of the entry points that declare them."""
+
     def list_commands(self, ctx: Any) -> list[str]:
         known = [name for names in GROUPS.values() for name in names]
-        return [name for name in known if name in _points()] + sorted(set(_points()) - set(known))
+        there = _points(self.points)
+        return [name for name in known if name in there] + sorted(set(there) - set(known))
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
-        point = _points().get(cmd_name)
+        point = _points(self.points).get(cmd_name)
         if point is None:
             return None
         try:
@@ -71,8 +86,14 @@ class _Commands(TyperGroup):
         return command
 
 
-def _points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="earthfield.commands")}
+class _Services(_Commands):
+    """The same for what `earthfield serve` runs."""
+
+    points = "earthfield.services"
+
+
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
 
 
 def _as_command(name: str, found: Any) -> TyperCommand | TyperGroup:
@@ -104,6 +125,17 @@ app = typer.Typer(
     cls=_Commands, help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]}, pretty_exceptions_enable=False,
 )  # fmt: skip
+
+
+serve = typer.Typer(
+    cls=_Services, help="Run a service until it is stopped.", no_args_is_help=True, add_completion=False,
+    rich_markup_mode="rich", pretty_exceptions_enable=False,
+)  # fmt: skip
+
+
+@serve.callback()
+def _serve() -> None:
+    pass
 
 
 def _show_version(asked: bool) -> None:

@@ -20,6 +20,7 @@ from earthfield.frames import Frames, SourceFrames
 from earthfield.geometry import NUM_FEATURES, geometry_of
 from earthfield.grid import CHIP_PX, TILE_PX, Tile, Window, tiles_over
 from earthfield.places import CubePlace
+from earthfield.sources import known_sources
 from earthfield.storage import cause_of, refused
 from earthfield.timeline import EPOCH, Period
 
@@ -212,12 +213,12 @@ class CubeReader:
         return self._cubes[tile]
 
     def observed(self, tile: Tile, support: Period) -> dict[str, list[Observation]]:
-        """Lists for each source what a tile holds of a support period."""
+        """Lists for each source what a tile holds of a support period; what stands for all time is always held."""
         cube = self.cube(tile)
         if cube is None:
             return {}
         names = [name for name in self._sources if name in cube.sources]
-        return {name: cube.observations(name, support) for name in names}
+        return {name: cube.observations(name, None if _is_static(name) else support) for name in names}
 
     def read(self, epsg: int, window: Window, support: Period) -> Frames:
         """Reads what was acquired in the support period over a window of the zone's grid.
@@ -273,6 +274,11 @@ def _root_group(repository: icechunk.Repository, session: icechunk.Session) -> z
         if next(repository.ancestry(branch="main")).parent_id is None:
             return None
         raise
+
+
+def _is_static(source: str) -> bool:
+    declared = known_sources().get(source)
+    return declared is not None and declared.cadence == "static"
 
 
 def _instant(microseconds: int) -> datetime:

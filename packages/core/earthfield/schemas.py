@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from odc.geo.geom import Geometry
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from earthfield.area import area_from_bbox, area_from_text
 from earthfield.catalog import Catalog, checked_name
 from earthfield.errors import BrokenArtefact, InvalidInput, NotFound, Unavailable
+from earthfield.grid import PIXEL_M
 from earthfield.places import Root, RootField, folder_of
 from earthfield.timeline import Period, hull
 
@@ -107,7 +108,18 @@ class EmbedRequest(AreaRequest):
     """Cubes into fields."""
 
     model: str = Field("starter", description="Name of a model.")
-    encoder: str | None = Field(None, description="Address of an encoder; in process when absent.")
+    encoder: str | None = Field(
+        None, description="Address of an encoder, grpc://host:port; in process when absent."
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="In what an encoder in this process computes."
+    )
+    dtype: Literal["int8", "float16", "float32"] = Field(
+        "int8", description="How vectors are stored: the published code, or plain numbers."
+    )
+    agreement: bool = Field(
+        True, description="Tell for each pixel how well fields from two halves of its frames agree."
+    )
     overwrite: bool = Field(False, description="Make fields again that are there already.")
 
     @field_validator("root")
@@ -273,6 +285,11 @@ class EmbedReport:
         if self.fields and not found:
             raise NotFound(self.fields[0].absent)
         return found
+
+    @property
+    def km2(self) -> float:
+        """Area of the fields that this run wrote, each counted."""
+        return sum(one.pixels for one in self.fields if one.written) * (PIXEL_M / 1000) ** 2
 
     def merge(self, other: EmbedReport) -> EmbedReport:
         """Puts two reports together."""

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     prefect_url: str = Field(default="http://127.0.0.1:8802/api", description="Address of Prefect's API.")
     dashboard_port: int = Field(default=8800, description="Port of the dashboard.")
     threads: int = Field(default=0, description="Threads for computing; 0 takes all cores.")
+    devices: str = Field(
+        default="", description="Devices that encode, such as cuda:0,cuda:1 or cpu; every GPU where empty."
+    )
 
     @property
     def folder(self) -> Path:

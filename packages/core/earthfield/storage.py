@@ -16,6 +16,9 @@ from earthfield.errors import EarthfieldError, InvalidInput, Unavailable
 
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL_WORDS = "the disk of {path} is full: free some space and run the same command again"
+_ASKED_BYTES = 2**24
+"""More than any library writes at once: where it could not, this cannot be written either."""
 _NO_BUCKET = ("NoSuchBucket",)
 _NO_RIGHT = (
     "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "Forbidden",
@@ -54,7 +57,7 @@ def refused(error: Exception, path: object) -> EarthfieldError | None:
     number = error.errno if isinstance(error, OSError) else None
     text = str(error)
     if number in _FULL or "No space left" in text or "os error 28" in text:
-        return Unavailable(f"the disk of {path} is full: free some space and run the same command again")
+        return Unavailable(_FULL_WORDS.format(path=path))
     denied = ("Read-only file system", "Permission denied", "os error 30", "os error 13")
     if number in _READ_ONLY or any(words in text for words in denied):
         return InvalidInput(
@@ -113,15 +116,54 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits until no other process is in such a block for the same folder; errors as in `writing`.
+
+    The lock is the system's own: it leaves no file, and ends with the process that holds it.
+    """
+    # Not at the top: only whoever writes needs it, and Windows has none.
+    import fcntl
+
+    with writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Gives an empty folder on the same disk as `parent`, gone afterwards."""
+    """Gives an empty folder on the same disk as `parent`, gone afterwards.
+
+    Raises:
+        Unavailable: the block failed, and the disk is full: GDAL only tells that it could not write.
+    """
     folder = parent / f".writing-{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)
     try:
         yield folder
+    except EarthfieldError:
+        raise
+    except Exception as error:
+        if _is_full(folder):
+            raise Unavailable(_FULL_WORDS.format(path=parent)) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_full(folder: Path) -> bool:
+    """Asks the disk itself, while everything that was written still lies there."""
+    try:
+        with (folder / "ask").open("wb") as file:
+            file.write(bytes(_ASKED_BYTES))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in _FULL
+    return False
 
 
 def write_json(path: Path, content: Any) -> None:
