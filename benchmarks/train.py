@@ -41,11 +41,9 @@ def land(folder: Path, size: int) -> Path:
     from earthfield_ingest.jobs import ingest
 
     simulate(folder / "scenes", Landscape(size_px=(size, size)))
-    west, south, east, north = json.loads((folder / "scenes" / "catalog.json").read_text())["bbox"]
     request = checked_request(
-        IngestRequest, root=folder / "root", catalog=str(folder / "scenes"), bbox=(west, south, east, north),
-        periods=("2022", "2023"),
-    )  # fmt: skip
+        IngestRequest, root=folder / "root", catalog=str(folder / "scenes"), periods=("2022", "2023")
+    )
     ingest(request)
     return folder / "root"
 

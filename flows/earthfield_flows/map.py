@@ -103,7 +103,7 @@ def map_flow(request: dict[str, Any]) -> dict[str, Any]:
     started, progress = time.monotonic(), _PROGRESS.get()
     wanted = checked_request(MapRequest, **request)
     # Before any scene is read: a wrong model name should cost nothing.
-    encoder = connect_encoder(wanted.catalog_root, wanted.model, wanted.encoder)
+    encoder = connect_encoder(wanted.catalog_root, wanted.model, wanted.encoder, precision=wanted.precision)
     the_plan = plan_area(wanted)
     running = [ingest_one.submit(the_plan, part, progress) for part in the_plan.tiles]
     tiles = [one.result() for one in running]

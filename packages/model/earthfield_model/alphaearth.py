@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from earthfield.storage import make_folder, whole_file
 from earthfield_model.batch import Batch
 from earthfield_model.config import ModelConfig
 from earthfield_model.decoder import Decoder
-from earthfield_model.pyramid import FRAMES_PER_RUN, by_runs, coarser
+from earthfield_model.pyramid import coarser, run_length
 from earthfield_model.stem import Stem
 from earthfield_model.stp import Trunk
 from earthfield_model.summary import Observed, Summary
@@ -51,16 +52,15 @@ class AlphaEarth(nn.Module):
                 continue
             stem, frames = self._stem(name), batch[name]
             num_samples, num_frames = frames.days.shape
-            features, mask = _in_runs(stem, frames.stored.flatten(0, 1), frames.valid.flatten(0, 1))
-            at_half = by_runs(stem.to_half, features, mask)
+            near[name], mask, at_half = _stemmed(stem, frames.stored, frames.valid)
             split = {"b": num_samples, "n": num_frames}
-            near[name] = rearrange(features, "(b n) h w f -> b n h w f", **split)
             near_mask[name] = rearrange(mask, "(b n) h w -> b n h w", **split)
             half.append(rearrange(at_half, "(b n) h w f -> b n h w f", **split))
             half_mask.append(rearrange(coarser(mask, 2), "(b n) h w -> b n h w", **split))
             days.append(frames.days)
             source.append(torch.full((num_frames,), index, device=mask.device))
         all_half, all_mask, all_days = torch.cat(half, 1), torch.cat(half_mask, 1), torch.cat(days, 1)
+        del half, at_half
         features = self.trunk(all_half.flatten(0, 1), all_mask.flatten(0, 1), all_days)
         which = nn.functional.one_hot(torch.cat(source), len(self.config.inputs)).float()
         return Observed(near, near_mask, features.view_as(all_half), all_mask, all_days, which)
@@ -169,12 +169,27 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise BrokenArtefact(f"{path} cannot be read as weights ({error}): replace the file") from error
 
 
-def _in_runs(stem: nn.Module, stored: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Applies a stem to runs of frames where no gradient is wanted; both its results are put together again."""
+def _stemmed(
+    stem: Stem, stored: Int[Tensor, "B N C H W"], valid: Bool[Tensor, "B N H W"]
+) -> tuple[Float[Tensor, "B N H W F"], Bool[Tensor, "BN H W"], Float[Tensor, "BN h w F"]]:
+    """Gives a source's features at full resolution, their mask, and its features at L/2.
+
+    Where no gradient is wanted it goes by runs of frames, and the first lie in memory as `pooling` reads them:
+    pixel by pixel, the frames of one beside each other.
+    """
+    num_samples, num_frames, _, height, width = stored.shape
     if torch.is_grad_enabled():
-        return stem(stored, valid)
-    parts = [
-        stem(*run) for run in zip(stored.split(FRAMES_PER_RUN), valid.split(FRAMES_PER_RUN), strict=True)
-    ]
-    features, masks = zip(*parts, strict=True)
-    return torch.cat(features), torch.cat(masks)
+        features, mask = stem(stored.flatten(0, 1), valid.flatten(0, 1))
+        near = rearrange(features, "(b n) h w f -> b n h w f", b=num_samples)
+        return near, mask, stem.to_half(features, mask)
+    size = (num_samples, height, width, num_frames, stem.num_features)
+    near = rearrange(torch.empty(size, device=stored.device), "b h w n f -> b n h w f")
+    seen, half = [], []
+    length = run_length(near[0])
+    for sample, first in product(range(num_samples), range(0, num_frames, length)):
+        run = slice(first, first + length)
+        features, mask = stem.without_gradient(stored[sample, run], valid[sample, run])
+        near[sample, run] = features
+        seen.append(mask)
+        half.append(stem.to_half(features, mask))
+    return near, torch.cat(seen), torch.cat(half)

@@ -97,7 +97,7 @@ def flops_of(
 def flops_per_km2(config: ModelConfig) -> float:
     """Gives operations per km2 of a year as the paper has it: 103 frames over 128 px, one valid period.
 
-    Windows lie side by side here; a map overlaps them by a quarter of their side, and costs 16 / 9 of this.
+    Windows lie side by side here; a map throws a tenth of each side away, and costs 25 / 16 of this.
 
     Raises:
         InvalidInput: the model reads none of the paper's kinds of sources.

@@ -2,7 +2,8 @@
 
 Source: AlphaEarth Foundations (arXiv 2507.22291), encoder. Departures: LayerNorm over channels (see `stem`); the
 time operator turns queries and keys by the time code (rotary), so it sees differences of instants, and adds the
-season, so it sees no year; distances between cells take the place of position codes in the space operator.
+season, so it sees no year; distances between cells take the place of position codes in the space operator, and its
+attention ends some cells away, because a vector must not depend on the window that held it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from torch.utils.checkpoint import checkpoint
 from earthfield_model.pyramid import by_runs, coarser, finer, masked_mean
 from earthfield_model.timecode import NUM_HARMONICS, annual_code, phases, rotated, wavelengths
 from earthfield_model.widths import Widths
+
+FAR = -1e30
+"""Added to scores that must not count. Not minus infinity: see `key_bias`."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class SpaceOperator(nn.Module):
     def __init__(self, widths: Widths) -> None:
         """Sizes only; heads start with reaches from near to far."""
         super().__init__()
+        self.reach = widths.space_reach
         self.layers = nn.ModuleList(SpaceLayer(widths) for _ in range(widths.num_space_layers))
         self.log_slope = nn.Parameter(-torch.arange(widths.num_heads).float())
 
@@ -159,8 +164,9 @@ class SpaceOperator(nn.Module):
     def _nearness(self, height: int, width: int) -> Float[Tensor, "K S S"]:
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         place = torch.stack([y.flatten(), x.flatten()], -1).float().to(self.log_slope.device)
-        apart = (place[:, None] - place[None]).square().sum(-1).sqrt()
-        return -self.log_slope.exp()[:, None, None] * apart
+        steps = place[:, None] - place[None]
+        nearness = -self.log_slope.exp()[:, None, None] * steps.square().sum(-1).sqrt()
+        return nearness.masked_fill(steps.abs().amax(-1) > self.reach, FAR)
 
 
 class TimeOperator(nn.Module):
@@ -189,12 +195,18 @@ class TimeOperator(nn.Module):
             wide = turn.expand(num_samples, height, width, num_frames, -1)
             return rearrange(wide, "b h w n f -> (b h w) 1 n f")
 
-        turn = (over_positions(clock.sin), over_positions(clock.cos))
-        change = self.attention(
-            rearrange(inside, "b h w n f -> (b h w) n f"), key_bias(keys)[:, None, None], turn
+        def per_position(flat: Tensor, inside: Tensor, keys: Tensor, *turn: Tensor) -> tuple[Tensor]:
+            flat = flat + self.attention(inside, key_bias(keys)[:, None, None], (turn[0], turn[1]))
+            return ((flat + self.feed(flat)) * keys[..., None],)
+
+        (flat,) = by_runs(
+            per_position,
+            *(rearrange(x, "b h w n f -> (b h w) n f") for x in (tokens, inside)),
+            keys,
+            over_positions(clock.sin),
+            over_positions(clock.cos),
+            held=6,
         )
-        flat = rearrange(tokens, "b h w n f -> (b h w) n f") + change
-        flat = (flat + self.feed(flat)) * keys[..., None]
         return rearrange(flat, "(b h w) n f -> (b n) h w f", b=num_samples, h=height, w=width)
 
 
@@ -244,13 +256,18 @@ class Block(nn.Module):
         self.exchange = Exchange(widths, last=last)
 
     def forward(self, state: State, masks: Masks, clock: Clock) -> State:
-        """Runs the operators side by side, then the exchange."""
-        after = State(
-            by_runs(self.precision, state.precision, masks.precision),
-            self.time(state.time, masks.time, clock),
-            self.space(state.space, masks.space),
-        )
-        return self.exchange(after, masks)
+        """Runs the operators side by side, then the exchange; all but the time operator know single frames only."""
+
+        def per_frame(p: Tensor, t: Tensor, s: Tensor, *its: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            mask = Masks(*its)
+            after = self.exchange(
+                State(self.precision(p, mask.precision), t, self.space(s, mask.space)), mask
+            )
+            return after.precision, after.time, after.space
+
+        time = self.time(state.time, masks.time, clock)
+        both = (state.precision, time, state.space, masks.precision, masks.time, masks.space)
+        return State(*by_runs(per_frame, *both))
 
 
 class Trunk(nn.Module):
@@ -298,4 +315,4 @@ def key_bias(keys: Bool[Tensor, "..."]) -> Float[Tensor, "..."]:
 
     Not minus infinity: a row without any valid key would become NaN, where its result is masked anyway.
     """
-    return torch.zeros(keys.shape, device=keys.device).masked_fill(~keys, -1e30)
+    return torch.zeros(keys.shape, device=keys.device).masked_fill(~keys, FAR)

@@ -160,16 +160,23 @@ class Summary(nn.Module):
     def _scores(
         self, observed: Observed, periods: Float64[Tensor, "B 2"], code: Float[Tensor, "B F"]
     ) -> Float[Tensor, "B K N h w"]:
+        content = einsum(observed.half, self.queries(code), "b n h w f, b k f -> b k n h w")
+        return content + rearrange(self.timely(observed, periods), "b n k -> b k n 1 1")
+
+    def queries(self, code: Float[Tensor, "B F"]) -> Float[Tensor, "B K F"]:
+        """Gives what each head looks for, scaled, so that its product with features is their score."""
         query = rearrange(self.query(code), "b (k f) -> b k f", k=self.num_pools)
-        content = einsum(observed.half, query * query.shape[-1] ** -0.5, "b n h w f, b k f -> b k n h w")
+        return query * query.shape[-1] ** -0.5
+
+    def timely(self, observed: Observed, periods: Float64[Tensor, "B 2"]) -> Float[Tensor, "B N K"]:
+        """Gives what a frame's instant and source add to its scores, the same at every pixel."""
         num_samples, num_frames = observed.days.shape
         which = observed.source.expand(num_samples, num_frames, -1)
         relative = self.relative(torch.cat([relative_code(observed.days, periods), which], -1))
         outside = distance_outside(observed.days, periods).float()[..., None]
         place = place_in(observed.days, periods).float()[..., None]
         early = ((place - self.centre) / self.log_width.exp()).square() / 2
-        timely = relative - early - outside * self.log_reach.exp()
-        return content + rearrange(timely, "b n k -> b k n 1 1")
+        return relative - early - outside * self.log_reach.exp()
 
     def _pooled_half(
         self, observed: Observed, scores: Float[Tensor, "B K N h w"]

@@ -34,6 +34,8 @@ class Widths:
     """Hidden features of a decoder."""
     num_space_layers: int = 1
     """Layers of attention and feed-forward inside a space operator."""
+    space_reach: int = 2
+    """Positions at L/16 that attention in space sees to each side, so that a window's edge is forgotten soon."""
 
 
 PRESETS: Mapping[str, Widths] = {

@@ -27,7 +27,23 @@ def embed(
     support: Annotated[
         str | None, typer.Option(help="When the inputs were taken, if wider than the period itself.")
     ] = None,
-    encoder: Annotated[str | None, typer.Option(help="Address of an encoder [in process].")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Address of a server, grpc://host:port; several with commas [in process]."),
+    ] = None,
+    agreement: Annotated[
+        bool,
+        typer.Option(
+            "--agreement/--no-agreement",
+            help="Encode two halves of the frames as well, and tell for each pixel how well they agree.",
+        ),
+    ] = True,
+    dtype: Annotated[
+        str, typer.Option(help="How vectors are stored: int8 (as published), float16 or float32.")
+    ] = "int8",
+    precision: Annotated[
+        str, typer.Option(help="In what an encoder in this process computes: float32, or bf16 for GPUs.")
+    ] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make fields again that are there.")] = False,
     root: RootOption = None,
     json: JsonOption = False,
@@ -36,6 +52,8 @@ def embed(
 
     Without --bbox or --aoi it takes all that was ingested. What is there already is not made again.
 
+    Several GPUs share the work; EARTHFIELD_DEVICES names others, such as cuda:0,cuda:1 or cpu.
+
     Example: earthfield embed --period 2018-04 --period 2018-05 --support 2018
     """
     from earthfield.schemas import EmbedRequest, checked_request
@@ -43,7 +61,8 @@ def embed(
 
     request = checked_request(
         EmbedRequest, root=root_or_default(root), periods=tuple(period), model=model, bbox=bbox, aoi=aoi,
-        support=support, encoder=encoder, overwrite=overwrite,
+        support=support, encoder=encoder, agreement=agreement, dtype=dtype, precision=precision,
+        overwrite=overwrite,
     )  # fmt: skip
     with bars() as progress:
         report = run(request, progress=progress)
@@ -58,4 +77,8 @@ def embed(
         frames = " ".join(f"{name}:{count}" for name, count in one.frames.items())
         told = one.absent or ("yes" if one.written else "was there")
         table.add_row(one.tile, one.period, f"{one.pixels:,}", frames, told, f"{one.seconds:.1f}")
+    if report.km2:
+        table.caption = (
+            f"{report.km2:.2f} km2 in {report.seconds:.1f} s: {report.seconds / report.km2:.2f} s/km2"
+        )
     Console().print(table)

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from odc.geo.geom import Geometry
 
-from earthfield.area import inside_mask, tile_windows
 from earthfield.catalog import Catalog, FieldKey
-from earthfield.codec import NODATA, quantise
+from earthfield.codec import NODATA, is_missing, normalised, values_of
 from earthfield.cube import CubeReader
 from earthfield.errors import NotFound
-from earthfield.field import QUALITY_NODATA, Field, FieldContent, write_field
-from earthfield.grid import Tile, TileWindow, Window, geobox_of
+from earthfield.field import QUALITY_NODATA, FieldContent, keep_collection, write_field
+from earthfield.grid import TileWindow
 from earthfield.ports import Encoder
 from earthfield.progress import Progress, silent
 from earthfield.schemas import EmbedReport, EmbedRequest, FieldReport
-from earthfield.timeline import Period
-from earthfield_analysis.project import pca_rgb
-from earthfield_infer.inputs import Observed, fingerprint, frames_of, manifest_of, observed_around
+from earthfield.storage import make_folder, one_at_a_time
+from earthfield_analysis.project import bands_rgb, pca_rgb
 from earthfield_infer.local import connect_encoder
-from earthfield_infer.windows import Encoded, encode_extent
+from earthfield_infer.passes import Sheet, Wish, pieces
+from earthfield_infer.wanted import Finder, Wanted, by_area, cores_inside, tiles_of
+from earthfield_infer.windows import WindowPlan
 
 log = logging.getLogger(__name__)
+
+_SHOWN_BAND = 16
+"""Highest of the three bands that the picture of single axes shows."""
 
 
 def embed(request: EmbedRequest, *, progress: Progress = silent) -> EmbedReport:
@@ -37,46 +40,16 @@ def embed(request: EmbedRequest, *, progress: Progress = silent) -> EmbedReport:
     Raises:
         NotFound: no cube under the area, or nothing in the period in any tile.
     """
-    encoder = connect_encoder(request.catalog_root, request.model, request.encoder)
-    report = EmbedReport()
-    for part in tiles_of(request):
+    encoder = connect_encoder(
+        request.catalog_root, request.model, request.encoder, precision=request.precision
+    )
+    report, parts = EmbedReport(), tiles_of(request)
+    for done, part in enumerate(parts):
+        progress("tiles", done, len(parts))
         report = report.merge(embed_tile(request, part, encoder=encoder, progress=progress))
+    progress("tiles", len(parts), len(parts))
     log.info("embedded %d fields in %.1f s", len(report.present), report.seconds)
     return report
-
-
-def tiles_of(request: EmbedRequest) -> list[TileWindow]:
-    """Lists the parts of tiles that a request covers; without an area all that was ingested.
-
-    Raises:
-        NotFound: nothing was ingested there.
-    """
-    catalog = request.catalog_root
-    if request.area is not None:
-        parts = [part for part in tile_windows(request.area) if catalog.cube(part.tile).exists()]
-    else:
-        parts = [part for tile in catalog.cube_tiles() if (part := _ingested(catalog, tile)) is not None]
-    if not parts:
-        raise NotFound(f"no cube under this area in {catalog.root}: run `earthfield ingest` for it first")
-    return parts
-
-
-def _ingested(catalog: Catalog, tile: Tile) -> TileWindow | None:
-    cube = CubeReader(catalog, ()).cube(tile)
-    assert cube is not None
-    windows = [
-        Window(*entry["window"])
-        for source in cube.sources
-        for entry in cube.attributes(source)["ledger"].values()
-    ]
-    if not windows:
-        return None
-    hull = windows[0]
-    for window in windows[1:]:
-        hull = hull | window
-    # A cube's ledger counts pixels from the corner of its own tile.
-    hull = hull.shifted(tile.window.y0, tile.window.x0)
-    return TileWindow(tile, hull, geobox_of(tile.epsg, hull).extent)
 
 
 def embed_tile(
@@ -92,129 +65,97 @@ def embed_tile(
 
     Raises:
         NotFound: there is no such model.
-        Unavailable: the disk is full.
+        Unavailable: the disk is full, or a remote encoder does not answer.
     """
-    catalog = request.catalog_root
-    encoder = encoder or connect_encoder(catalog, request.model, request.encoder)
-    reader = CubeReader(catalog, encoder.sources)
-    started, reports = time.monotonic(), []
-    for support in sorted({request.support_of(period) for period in request.valid_periods}):
-        periods = [period for period in request.valid_periods if request.support_of(period) == support]
-        wanted = []
-        for period in periods:
-            try:
-                wanted.append(_wanted(catalog, reader, encoder, part, support=support, period=period))
-            except NotFound as error:
-                key = FieldKey(encoder.name, part.tile, period)
-                reports.append(_absent(key, str(catalog.field(key)), str(error)))
-        reports += [_there(one) for one in wanted if one.is_there and not request.overwrite]
-        missing = [one for one in wanted if request.overwrite or not one.is_there]
-        for same in _by_area(missing):
-            reports += _make(catalog, reader, encoder, same, progress)
+    catalog, started = request.catalog_root, time.monotonic()
+    encoder = encoder or connect_encoder(catalog, request.model, request.encoder, precision=request.precision)
+    finder = Finder(request, encoder, CubeReader(catalog, encoder.sources))
+    reports, wanted = [], []
+    for period in request.valid_periods:
+        try:
+            wanted.append(finder.wanted(part, support=request.support_of(period), period=period))
+        except NotFound as error:
+            key = FieldKey(encoder.name, part.tile, period)
+            reports.append(_absent(key, str(catalog.field(key)), str(error)))
+    reports += [_report(one, one.num_pixels) for one in wanted if one.is_there and not request.overwrite]
+    missing = [one for one in wanted if request.overwrite or not one.is_there]
+    for same in by_area(missing):
+        reports += _make(finder, same, progress)
+    if wanted:
+        _tidy(catalog, encoder.name)
     seconds = time.monotonic() - started
     log.info("embed %s: %d fields, %.1f s", part.tile.id, len(reports), seconds)
     return EmbedReport(sorted(reports, key=lambda one: one.period), seconds)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A field that a request asks for, widened by what its folder holds already."""
-
-    key: FieldKey
-    folder: str
-    support: Period
-    area: Geometry
-    extent: Window
-    mask: NDArray[np.bool_]
-    observed: Observed
-    inputs: str
-    is_there: bool
-    num_pixels: int
-
-
-def _wanted(
-    catalog: Catalog,
-    reader: CubeReader,
-    encoder: Encoder,
-    part: TileWindow,
-    *,
-    support: Period,
-    period: Period,
-) -> _Wanted:
-    key = FieldKey(encoder.name, part.tile, period)
-    area, extent = part.area, part.window
-    before = Field(catalog, key) if (catalog.field(key) / "manifest.json").is_file() else None
-    if before is not None:
-        # A field is one per tile and period: another area of the same tile joins what is there.
-        area, extent = area | before.area, extent | before.window
-    mask = inside_mask(key.tile.epsg, extent, area)
-    observed = observed_around(reader, key.tile, extent, support)
-    inputs = fingerprint(reader, encoder, observed, support=support, period=period)
-    is_there, num_pixels = False, 0
-    if before is not None and before.fingerprint == inputs and before.window == extent:
-        held = inside_mask(key.tile.epsg, extent, before.area)
-        is_there, num_pixels = bool((held >= mask).all()), int(before.manifest["pixels"])
-    folder = str(catalog.field(key))
-    return _Wanted(key, folder, support, area, extent, mask, observed, inputs, is_there, num_pixels)
-
-
-def _by_area(wanted: Sequence[_Wanted]) -> Iterable[list[_Wanted]]:
-    """Groups fields that one trunk pass can serve."""
-    groups: dict[Window, list[_Wanted]] = {}
-    for one in wanted:
-        groups.setdefault(one.extent, []).append(one)
-    return groups.values()
-
-
-def _make(
-    catalog: Catalog, reader: CubeReader, encoder: Encoder, wanted: Sequence[_Wanted], progress: Progress
-) -> list[FieldReport]:
-    started = time.monotonic()
-    first = wanted[0]
-    encoded = encode_extent(
-        encoder, reader, first.key.tile.epsg, first.extent,
-        support=first.support, periods=[one.key.period for one in wanted], progress=progress,
-    )  # fmt: skip
-    reports = []
-    for place, one in enumerate(wanted):
-        vectors = np.where(one.mask[..., None], encoded.vectors[place], np.float32("nan"))
-        num_pixels = int((~np.isnan(vectors[..., 0])).sum())
-        if not num_pixels:
-            words = f"no clear pixel of {one.support} under this area in tile {one.key.tile.id}"
-            reports.append(_absent(one.key, one.folder, f"{words}: ask for a longer period"))
-            continue
-        write_field(catalog, _content(encoder, one, vectors, encoded))
-        reports.append(_report(one, num_pixels, written=True, windows=encoded.num_windows))
+def _make(finder: Finder, wanted: Sequence[Wanted], progress: Progress) -> list[FieldReport]:
+    """Makes fields that one pass serves; each is written once all its windows are there."""
+    started, first, choices = time.monotonic(), wanted[0], finder.choices
+    wish = Wish(first.support, tuple(one.key.period for one in wanted), choices.dtype, choices.agreement)
+    inside = np.logical_or.reduce([one.mask for one in wanted])
+    cores = cores_inside(WindowPlan.of(finder.encoder), first.extent, inside)
+    sheet, num_windows = Sheet(finder.encoder, first.extent, wish), 0
+    epsg = first.key.tile.epsg
+    found = pieces(finder.encoder, finder.reader, epsg, cores, first.extent, wish)
+    for done, piece in enumerate(found):
+        progress("windows", done, len(cores))
+        if piece is not None:
+            sheet.put(piece)
+            num_windows += 1
+    progress("windows", len(cores), len(cores))
+    reports = [_write(finder, one, *sheet.take(), num_windows) for one in wanted]
     for report in reports:
         report.seconds = (time.monotonic() - started) / len(reports)
     return reports
 
 
-def _content(encoder: Encoder, one: _Wanted, vectors: NDArray[np.float32], encoded: Encoded) -> FieldContent:
-    manifest = manifest_of(
-        encoder, extent=one.extent, area_wkt=shapely.to_wkt(one.area.geom, rounding_precision=-1),
-        support=one.support, period=one.key.period, inputs=one.inputs,
-        frames=frames_of(one.observed[one.key.tile]), sources=encoder.sources,
-    )  # fmt: skip
-    quality = {
-        f"clear_{name}": np.where(one.mask, count, QUALITY_NODATA).astype(np.uint16)
-        for name, count in encoded.num_clear.items()
-    }
-    codes = np.ascontiguousarray(np.moveaxis(quantise(vectors), -1, 0))
-    manifest["pixels"] = int((codes[0] != NODATA).sum())
-    return FieldContent(one.key, one.extent, codes, quality, pca_rgb(vectors), manifest)
+def _write(
+    finder: Finder, one: Wanted, codes: NDArray[Any], quality: dict[str, NDArray[Any]], num_windows: int
+) -> FieldReport:
+    codes[:, ~one.mask] = NODATA if codes.dtype == np.int8 else np.nan
+    for layer in quality.values():
+        layer[~one.mask] = QUALITY_NODATA if layer.dtype == np.uint16 else np.nan
+    num_pixels = int((~is_missing(codes)).sum())
+    if not num_pixels:
+        words = f"no clear pixel of {one.support} under this area in tile {one.key.tile.id}"
+        return _absent(one.key, one.folder, f"{words}: ask for a longer period")
+    manifest = {**one.manifest(finder.encoder), "pixels": num_pixels}
+    # From what is stored, so that a picture made from the files is the same.
+    vectors = normalised(np.moveaxis(values_of(codes), 0, -1))
+    axes = bands_rgb(vectors) if len(codes) > _SHOWN_BAND else None
+    content = FieldContent(one.key, one.extent, codes, quality, pca_rgb(vectors), manifest, axes)
+    del vectors
+    catalog = finder.request.catalog_root
+    with one_at_a_time(make_folder(Path(one.folder))):
+        _sweep(Path(one.folder))
+        write_field(catalog, content)
+    return _report(one, num_pixels, written=True, windows=num_windows)
 
 
-def _there(one: _Wanted) -> FieldReport:
-    return _report(one, one.num_pixels, written=False, windows=0)
+def _tidy(catalog: Catalog, model: str) -> None:
+    """Mends what an earlier run left that was killed between a field and the collection that tells of it."""
+    folder = catalog.collection(model).parent
+    if folder.is_dir():
+        with one_at_a_time(folder):
+            _sweep(folder)
+        keep_collection(catalog, model)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what writers left here when they were killed; the caller holds the folder's lock."""
+    for path in folder.glob(".writing-*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _absent(key: FieldKey, folder: str, why: str) -> FieldReport:
     return FieldReport(key.model, key.tile.id, str(key.period), folder, 0, written=False, absent=why)
 
 
-def _report(one: _Wanted, pixels: int, *, written: bool, windows: int) -> FieldReport:
-    frames = {name: len(seen) for name, seen in sorted(one.observed[one.key.tile].items())}
+def _report(one: Wanted, pixels: int, *, written: bool = False, windows: int = 0) -> FieldReport:
+    key = one.key
     return FieldReport(
-        one.key.model, one.key.tile.id, str(one.key.period), one.folder, pixels, written, frames, windows
+        key.model, key.tile.id, str(key.period), one.folder, pixels, written, one.frames, windows
     )

@@ -1,103 +1,117 @@
-"""Encoding an area by overlapping windows, blended so that no border shows."""
+"""Windows: what an encoder is given, laid out so that no pixel's vector depends on the window that held it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from earthfield.codec import normalised
-from earthfield.cube import CubeReader
+from earthfield.errors import InvalidInput
 from earthfield.frames import Frames, SourceFrames
-from earthfield.grid import CHIP_PX, Window, windows_over
+from earthfield.grid import Window, windows_over
 from earthfield.ports import Encoder
-from earthfield.progress import Progress
-from earthfield.timeline import Period
 
-STRIDE_PX = 96
-"""Windows stand this far apart on a lattice fixed to the zone, so a pixel's windows never depend on the area."""
 ALIGN_PX = 16
 """Sides of what an encoder is given are multiples of this."""
+WINDOW_PX = 320
+"""Side of a window where the encoder prefers none: cores of 256 px, 16 of which make a tile."""
+HALO_PX = 32
+"""Margin that is encoded and thrown away: beyond it the window's edge is forgotten (docs/experiments.md)."""
+_BEFORE = (128, 96)
+"""Side and distance of the windows of fields whose manifest names none; they were blended."""
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """What encoding a window of a zone gave."""
+class WindowPlan:
+    """Windows side by side with their cores, on a lattice fixed to the zone, never to the area that was asked for.
 
-    vectors: NDArray[np.float32]
-    """(P, h, w, D) unit vectors, NaN where nothing was seen."""
-    num_clear: dict[str, NDArray[np.uint16]]
-    """Clear observations by source, (h, w)."""
-    num_windows: int
-    """Windows that were encoded."""
+    Raises:
+        InvalidInput: no such windows can be laid.
+    """
 
+    window_px: int = WINDOW_PX
+    """Side of a window."""
+    halo_px: int = HALO_PX
+    """Margin on each side that gives context and is thrown away; what is left is the window's core."""
 
-def encode_extent(
-    encoder: Encoder,
-    reader: CubeReader,
-    epsg: int,
-    extent: Window,
-    *,
-    support: Period,
-    periods: Sequence[Period],
-    progress: Progress,
-) -> Encoded:
-    """Encodes every pixel of `extent`; one trunk pass per window serves all periods."""
-    total = np.zeros((len(periods), *extent.shape, encoder.dim), np.float32)
-    clear = {name: np.zeros(extent.shape, np.uint16) for name in encoder.sources}
-    windows = list(windows_over(extent, size=CHIP_PX, stride=STRIDE_PX))
-    num_encoded = 0
-    for done, window in enumerate(windows):
-        progress("encode", done, len(windows))
-        seen, frames = _cropped(reader.read(epsg, window, support), window)
-        if not frames:
-            continue
-        num_encoded += 1
-        inside = seen & extent
-        if not inside:
-            continue
-        vectors = encoder.encode(frames, periods)
-        here, there = inside.shifted(-seen.y0, -seen.x0).slices, inside.shifted(-extent.y0, -extent.x0).slices
-        weight = _weight(window)[inside.shifted(-window.y0, -window.x0).slices]
-        total[:, *there] += np.nan_to_num(vectors[:, *here]) * weight[None, :, :, None]
-        for name, one in frames.items():
-            clear[name][there] = one.valid[:, *here].sum(axis=0)
-    progress("encode", len(windows), len(windows))
-    return Encoded(normalised(total), clear, num_encoded)
+    def __post_init__(self) -> None:
+        fits = self.window_px % ALIGN_PX == 0 and self.core_px % ALIGN_PX == 0
+        if not fits or self.halo_px < 0 or self.core_px <= 0:
+            raise InvalidInput(
+                f"windows of {self.window_px} px with {self.halo_px} px around their core cannot be laid: both the "
+                f"window and its core must be multiples of {ALIGN_PX} px"
+            )
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> WindowPlan:
+        """Takes what the encoder prefers by its attributes `window_px` and `halo_px`, where it has them."""
+        return cls(getattr(encoder, "window_px", WINDOW_PX), getattr(encoder, "halo_px", HALO_PX))
+
+    @property
+    def core_px(self) -> int:
+        """Side of a core: the distance between windows."""
+        return self.window_px - 2 * self.halo_px
+
+    def cores(self, extent: Window) -> list[Window]:
+        """Lists the cores that touch an extent of the zone's grid, row by row."""
+        return list(windows_over(extent, size=self.core_px, stride=self.core_px))
+
+    def around(self, core: Window) -> Window:
+        """Gives the window of a core."""
+        return core.padded(self.halo_px)
+
+    def manifest(self) -> dict[str, int]:
+        """Gives its section of a manifest."""
+        return asdict(self)
 
 
-def _weight(window: Window) -> NDArray[np.float32]:
-    """Falls linearly to zero over the overlap: neighbours' weights add up to one everywhere."""
-    overlap = CHIP_PX - STRIDE_PX
-    ramp = np.minimum((np.arange(CHIP_PX, dtype=np.float32) + 0.5) / overlap, 1)
-    side = np.minimum(ramp, ramp[::-1])
-    return side[:, None] * side[None, :]
+def windows_over_pixel(row: int, col: int, section: Mapping[str, Any] | None = None) -> list[Window]:
+    """Lists the windows whose frames entered a pixel's vector.
+
+    Args:
+        row: of the zone's grid.
+        col: of the zone's grid.
+        section: `windows` of the field's manifest; None for fields from before there was one.
+    """
+    pixel = Window(row, row + 1, col, col + 1)
+    if section is None:
+        return list(windows_over(pixel, size=_BEFORE[0], stride=_BEFORE[1]))
+    plan = WindowPlan(int(section["window_px"]), int(section["halo_px"]))
+    return [plan.around(core) for core in plan.cores(pixel)]
 
 
-def _cropped(frames: Frames, window: Window) -> tuple[Window, Frames]:
-    """Leaves out margins and frames in which no source saw anything; what stays is a multiple of 16 px."""
-    seen = np.zeros(window.shape, bool)
+def seen_part(frames: Frames) -> Window | None:
+    """Gives the rows and columns in which any source saw anything, None where there are none.
+
+    They are multiples of 16 px and hold a margin of 16 px or what the window has of it, because an encoder
+    that resamples sees a difference between nothing seen beyond an edge and no beyond.
+    """
+    shapes = {one.shape for one in frames.values()}
+    if not shapes:
+        return None
+    shape = shapes.pop()
+    seen = np.zeros(shape, bool)
     for one in frames.values():
         seen |= one.valid.any(axis=0)
     if not seen.any():
-        return window, {}
+        return None
     y0, y1 = _span(np.flatnonzero(seen.any(axis=1)))
     x0, x1 = _span(np.flatnonzero(seen.any(axis=0)))
-    cropped = Window(y0, y1, x0, x1)
-    kept = {name: _part(one, cropped) for name, one in frames.items() if one.valid.any()}
-    return cropped.shifted(window.y0, window.x0), kept
+    return Window(y0, y1, x0, x1).padded(ALIGN_PX) & Window(0, shape[0], 0, shape[1])
+
+
+def cut(frames: Frames, part: Window) -> dict[str, SourceFrames]:
+    """Gives the frames that show anything, as far as `part` of their rows and columns reaches."""
+    kept = {}
+    for name, one in frames.items():
+        shows = np.asarray(one.valid.any(axis=(1, 2)))
+        if shows.any():
+            kept[name] = one.cropped(part).take(shows)
+    return kept
 
 
 def _span(places: NDArray[np.intp]) -> tuple[int, int]:
     return int(places[0]) // ALIGN_PX * ALIGN_PX, -(-(int(places[-1]) + 1) // ALIGN_PX) * ALIGN_PX
-
-
-def _part(frames: SourceFrames, window: Window) -> SourceFrames:
-    ys, xs = window.slices
-    keep = frames.valid.any(axis=(1, 2))
-    return SourceFrames(
-        frames.source, frames.bands, frames.values[keep][:, :, ys, xs], frames.valid[keep][:, ys, xs],
-        frames.acquired[keep], frames.nodata,
-    )  # fmt: skip
