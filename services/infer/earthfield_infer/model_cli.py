@@ -82,17 +82,62 @@ def show_model(
 @model.command("export")
 def export(
     name: NameArgument,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; it must be new or empty.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Folder to write; it must be new or empty.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            "--triton", metavar="DIR", help="Write a version into this Triton model repository instead."
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="With --triton: where the server computes: auto, cpu or gpu.")
+    ] = "auto",
+    instances: Annotated[
+        int, typer.Option("--instances", min=1, help="With --triton: copies that compute side by side.")
+    ] = 1,
+    batch: Annotated[
+        int,
+        typer.Option(
+            "--batch",
+            min=1,
+            help="With --triton: windows that may share a pass; 1 keeps every vector the same.",
+        ),
+    ] = 1,
+    precision: Annotated[
+        str, typer.Option("--precision", help="With --triton: in what the server computes: float32 or bf16.")
+    ] = "float32",
+    load: Annotated[
+        str | None,
+        typer.Option(
+            "--load", metavar="ADDRESS", help="With --triton: have the server at grpc://host:port load it."
+        ),
+    ] = None,
     root: RootOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy a model into a folder with checksums, to be carried to another machine.
+    """Copy a model into a folder with checksums, or write it as a version that NVIDIA Triton serves.
 
     The checkpoint that training goes on from is left out. `sha256sum -c SHA256SUMS` checks the copy anywhere.
 
-    Example: earthfield model export starter /media/stick/starter
+    Examples:
+
+    earthfield model export starter /media/stick/starter
+
+    earthfield model export starter --triton triton-models --load grpc://127.0.0.1:8001
     """
+    from earthfield.errors import InvalidInput
+
+    if (folder is None) == (triton is None):
+        raise InvalidInput("name one folder to write: DIR for a copy, or --triton DIR for a model repository")
+    if triton is not None:
+        _export_triton(name, triton, (device, instances, batch, precision), load=load, root=root, json=json)
+        return
+    if load is not None:
+        raise InvalidInput("--load goes with --triton: a server loads from a model repository")
+    assert folder is not None
     from earthfield.catalog import Catalog
     from earthfield_infer.transfer import export_model
 
@@ -101,6 +146,33 @@ def export(
         show_json(report)
         return
     _told(f"exported {report.model} to {report.path}: {len(report.files)} files, {report.bytes / 1e6:.1f} MB")
+
+
+def _export_triton(
+    name: str,
+    repository: Path,
+    how: tuple[str, int, int, str],
+    *,
+    load: str | None,
+    root: str | None,
+    json: bool,
+) -> None:
+    from earthfield.catalog import Catalog
+    from earthfield_infer.loading import load_version
+    from earthfield_infer.repository import ServingOptions, export_repository
+
+    options = ServingOptions(*how)  # type: ignore[arg-type]
+    report = export_repository(name, Catalog(root_or_default(root)), repository, options=options)
+    if load is not None:
+        for address in load.split(","):
+            load_version(report.model, address, fingerprint=report.fingerprint)
+    if json:
+        show_json(report)
+        return
+    what = "wrote" if report.written else "there already is"
+    _told(f"{what} version {report.version} of {report.model}: {report.path}")
+    if load is not None:
+        _told(f"{load} has loaded it")
 
 
 @model.command("import")
