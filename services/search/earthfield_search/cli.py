@@ -138,9 +138,6 @@ def change(
 
 
 def serve(
-    what: Annotated[
-        str, typer.Argument(metavar="search", help="Which service; `search` is the one there is.")
-    ],
     host: Annotated[
         str | None,
         typer.Option("--host", help="Address to listen on; that of EARTHFIELD_SEARCH_URL when absent."),
@@ -150,9 +147,7 @@ def serve(
     ] = None,
     root: RootOption = None,
 ) -> None:
-    """Run a service until it is stopped: fields, pictures and similarity over HTTP."""
-    if what != "search":
-        raise InvalidInput(f"there is no service {what!r}; there is: search")
+    """Serve fields, pictures and similarity over HTTP until stopped."""
     from earthfield.settings import Settings
     from earthfield_search.api.server import serve as serve_search
 

@@ -93,7 +93,9 @@ class CellIndex:
         query = query.nprobes(_PROBES) if self._approximate(where) else query.bypass_vector_index()
         found = query.limit(k).to_arrow()
         vectors = (
-            np.stack(found["vector"].to_numpy()).astype(np.float32) if found.num_rows else np.zeros((0, DIM))
+            np.stack(found["vector"].to_numpy()).astype(np.float32)
+            if found.num_rows
+            else np.zeros((0, len(vector)))
         )
         unit = vector / np.linalg.norm(vector)
         scores = vectors @ unit / np.linalg.norm(vectors, axis=1)
@@ -173,15 +175,21 @@ def open_index(catalog: Catalog, model: str) -> CellIndex:
         ) from error
 
 
-def create_index(catalog: Catalog, model: str) -> CellIndex:
-    """Opens the table of a model, and makes an empty one where there is none; errors as in `open_index`."""
+def create_index(catalog: Catalog, model: str, *, dim: int = DIM) -> CellIndex:
+    """Opens the table of a model, and makes an empty one where there is none; errors as in `open_index`.
+
+    Args:
+        catalog: where tables lie.
+        model: the model.
+        dim: length of its vectors, for a new table.
+    """
     path = index_path(catalog, model)
     if path.is_dir():
         return open_index(catalog, model)
     make_folder(catalog.index)
     with writing(path):
         table = lancedb.connect(str(catalog.index)).create_table(
-            model, schema=schema_of(model), exist_ok=True
+            model, schema=schema_of(model, dim=dim), exist_ok=True
         )
     return CellIndex(table, path)
 

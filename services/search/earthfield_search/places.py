@@ -15,6 +15,7 @@ from earthfield.errors import InvalidInput, NotFound
 from earthfield.field import Field, fields_of
 from earthfield.grid import PIXEL_M, Window, geobox_of, pixel_at
 from earthfield.timeline import Period
+from earthfield_search.comparable import check_comparable
 
 _GEOD = Geod(ellps="WGS84")
 _SHOWN = 4
@@ -31,7 +32,7 @@ class Place:
     col: int
     """Column of its pixel in the zone's grid."""
     vector: NDArray[np.float32]
-    """(64,) unit vector of the pixel, or of its surroundings where the pixel has no data."""
+    """(D,) unit vector of the pixel, or of its surroundings where the pixel has no data."""
     is_pixel: bool
     """Whether the vector is the pixel's own."""
 
@@ -68,6 +69,7 @@ def locate(
 
     Raises:
         NotFound: no such field, none holds the point, or there is no data around it.
+        Conflict: the fields of its period were made by different models.
     """
     fields = fields_of(catalog, model, period.id if period else None)
     holding = []
@@ -85,6 +87,7 @@ def locate(
     for field, row, col in holding:
         place = _with_vector(field, row, col, around_px)
         if place is not None:
+            check_comparable([one for one in fields if one.key.period == field.key.period])
             return place
     raise NotFound(
         f"no field of {model} has data within {around_px * 10} m of {lon:g} {lat:g}: choose another point"

@@ -51,7 +51,8 @@ def schema_of(model: str, *, dim: int = DIM) -> pa.Schema:
 
 def fingerprint_of(field: Field, *, cell_px: int) -> str:
     """Gives a hash of everything that a field's cells follow from: its files and the cell's size."""
-    files = {name: field.manifest["files"][name]["sha256"] for name in ("embedding.tif", "quality.tif")}
+    told = field.manifest["files"]
+    files = {name: told[name]["sha256"] for name in ("embedding.tif", "quality.tif") if name in told}
     return hash_of({"inputs": field.fingerprint, "files": files, "cell_px": cell_px})
 
 

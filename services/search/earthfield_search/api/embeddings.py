@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from earthfield.field import QUALITY_NODATA
+from earthfield.field import plain_value
 from earthfield.grid import Window
 from earthfield_search.api.deps import ModelInQuery, PeriodInQuery, PlaceInQuery, Served
 from earthfield_search.places import locate
@@ -25,10 +25,7 @@ def embedding(
     """
     found = locate(catalog, model, *place, period)
     key, window = found.field.key, Window(found.row, found.row + 1, found.col, found.col + 1)
-    quality = {
-        name: None if (value := int(layer[0, 0])) == QUALITY_NODATA else value
-        for name, layer in found.field.quality(window).items()
-    }
+    quality = {name: plain_value(layer) for name, layer in found.field.quality(window).items()}
     return {
         "model": model,
         "period": str(key.period),

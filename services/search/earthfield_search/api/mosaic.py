@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -13,7 +14,7 @@ from odc.geo.geom import BoundingBox
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from earthfield.codec import NODATA, dequantise, normalised
+from earthfield.codec import is_missing, normalised, values_of
 from earthfield.errors import BrokenArtefact, InvalidInput
 from earthfield.field import Field
 from earthfield.grid import geobox_of
@@ -26,7 +27,7 @@ _STRIP_PX = 256
 _MAX_FIELDS = 400
 
 Colour = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-"""(h, w, 64) unit vectors, NaN without data, to (h, w, 4) RGBA."""
+"""(h, w, D) unit vectors, NaN without data, to (h, w, 4) RGBA."""
 
 
 def mercator_grid(fields: Sequence[Field]) -> GeoBox:
@@ -83,15 +84,15 @@ def paint(fields: Sequence[Field], grid: GeoBox, colour: Colour) -> NDArray[np.u
 
 
 def sample(fields: Sequence[Field], *, num: int = 60_000) -> NDArray[np.float32]:
-    """Gives about `num` vectors spread evenly over the fields, (n, 64), without gaps."""
+    """Gives about `num` vectors spread evenly over the fields, (n, D), without gaps."""
     share = max(64, num // len(fields))
     parts = []
     for one in fields:
         codes, _ = _read(one, 2 if max(one.window.shape) > 512 else 0)
         flat = codes.reshape(len(codes), -1).T
-        flat = flat[(flat != NODATA).all(axis=1)]
-        parts.append(flat[:: max(1, len(flat) // share)])
-    return normalised(dequantise(np.concatenate(parts)))
+        flat = flat[~is_missing(flat.T[:, None])[0]]
+        parts.append(values_of(flat[:: max(1, len(flat) // share)]))
+    return normalised(np.concatenate(parts))
 
 
 def _level(grid: GeoBox) -> int:
@@ -100,8 +101,8 @@ def _level(grid: GeoBox) -> int:
     return min(2, max(0, round(math.log2(ratio))))
 
 
-def _read(one: Field, level: int) -> tuple[NDArray[np.int8], GeoBox]:
-    """Gives the codes (64, h, w) of all that a field covers, from an overview, with their grid."""
+def _read(one: Field, level: int) -> tuple[NDArray[Any], GeoBox]:
+    """Gives (D, h, w) as stored of all that a field covers, from an overview, with their grid."""
     shrink, local = 2**level, one.key.tile.local(one.window)
     rows = slice(local.y0 // shrink, math.ceil(local.y1 / shrink))
     cols = slice(local.x0 // shrink, math.ceil(local.x1 / shrink))
@@ -116,6 +117,6 @@ def _read(one: Field, level: int) -> tuple[NDArray[np.int8], GeoBox]:
     return codes, one.key.tile.geobox.zoom_out(shrink)[rows, cols]
 
 
-def _strips(codes: NDArray[np.int8]) -> Iterator[NDArray[np.float32]]:
+def _strips(codes: NDArray[Any]) -> Iterator[NDArray[np.float32]]:
     for row in range(0, codes.shape[1], _STRIP_PX):
-        yield normalised(np.moveaxis(dequantise(codes[:, row : row + _STRIP_PX]), 0, -1))
+        yield normalised(np.moveaxis(values_of(codes[:, row : row + _STRIP_PX]), 0, -1))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from earthfield.catalog import Catalog
+from earthfield.errors import InvalidInput
 from earthfield.field import Field, fields_of
 from earthfield.timeline import Period
 from earthfield_analysis.project import fit_axes, pca_rgb
@@ -62,6 +63,10 @@ class Painter:
         if style == "pca":
             axes = fit_axes(vectors)
             return _png(paint(fields, mercator_grid(fields), lambda strip: pca_rgb(strip, axes)))
+        if vectors.shape[1] <= max(_AXES):
+            raise InvalidInput(
+                f"vectors of {model} have {vectors.shape[1]} numbers, too few for bands {_AXES}: take the style pca"
+            )
         low, high = np.percentile(vectors[:, _AXES], (2, 98), axis=0)
         return _png(
             paint(fields, mercator_grid(fields), lambda strip: _stretched(strip[..., _AXES], low, high))

@@ -22,6 +22,7 @@ from earthfield.field import Field, fields_of
 from earthfield.progress import Progress, silent
 from earthfield.timeline import Period
 from earthfield_analysis.change import ThresholdRule, distance, patches, threshold
+from earthfield_search.comparable import check_comparable
 from earthfield_search.coverage import Coverage, coverages, strips_of
 from earthfield_search.files import answer_name, answer_path, texts, write_geojson, write_raster
 
@@ -143,6 +144,7 @@ def detect_change(
 
     Raises:
         NotFound: a period has no field, or no tile has both.
+        Conflict: the fields were made by different models.
     """
     started = time.monotonic()
     first, second, alone = _pairs(catalog, question)
@@ -192,6 +194,7 @@ def _pairs(
         {one.key.tile.id: one for one in fields_of(catalog, question.model, Period.parse(text).id)}
         for text in (question.before, question.after)
     ]
+    check_comparable([field for fields in both for field in fields.values()])
     shared = [
         tile
         for tile in sorted(both[0].keys() & both[1].keys())

@@ -17,6 +17,7 @@ from earthfield.field import Field, fields_of
 from earthfield.progress import Progress, silent
 from earthfield.timeline import Period
 from earthfield_analysis.cluster import fit_clusters
+from earthfield_search.comparable import check_comparable
 from earthfield_search.coverage import coverages, strips_of
 from earthfield_search.files import answer_name, answer_path, texts, write_raster
 
@@ -110,11 +111,13 @@ def cluster_fields(
     Raises:
         NotFound: there is no such field.
         InvalidInput: there are fewer pixels than clusters.
+        Conflict: the fields were made by different models.
     """
     from earthfield_search.pictures import class_colours, draw_classes
 
     started = time.monotonic()
     fields = fields_of(catalog, question.model, Period.parse(question.period).id)
+    check_comparable(fields)
     sample = sample_of(fields, size=_SAMPLE, seed=question.seed)
     fitted = fit_clusters(sample, question.k, seed=question.seed)
     counts, colours = np.zeros(question.k + 1, np.int64), class_colours(question.k)
@@ -153,7 +156,7 @@ def cluster_fields(
 
 
 def sample_of(fields: Sequence[Field], *, size: int, seed: int) -> NDArray[np.float32]:
-    """Draws about `size` unit vectors evenly from all pixels of some fields, (n, 64), without gaps.
+    """Draws about `size` unit vectors evenly from all pixels of some fields, (n, D), without gaps.
 
     Raises:
         NotFound: no pixel has data.
@@ -164,7 +167,7 @@ def sample_of(fields: Sequence[Field], *, size: int, seed: int) -> NDArray[np.fl
     parts = []
     for held in fields:
         for window in strips_of(held.window):
-            vectors = held.vectors(window).reshape(-1, 64)
+            vectors = held.vectors(window).reshape(-1, held.dim)
             taken = rng.random(len(vectors)) < share
             parts.append(vectors[taken & np.isfinite(vectors).all(axis=1)])
     found = np.concatenate(parts)

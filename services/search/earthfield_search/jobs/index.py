@@ -26,7 +26,7 @@ def index_field(catalog: Catalog, key: FieldKey, *, cell_px: int = 8) -> IndexRe
     started = time.monotonic()
     check_cell_px(cell_px)
     field = Field(catalog, key)
-    index = create_index(catalog, key.model)
+    index = create_index(catalog, key.model, dim=field.dim)
     tile, period = key.tile.id, key.period.id
     report = IndexReport(table=str(index.path), fields=1)
     if index.fingerprint(tile=tile, period=period) == fingerprint_of(field, cell_px=cell_px):

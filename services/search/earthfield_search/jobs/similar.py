@@ -288,10 +288,17 @@ def _maps(
         scores = coverage.blank(float("nan"), np.float32)
         strips = list(coverage.strips())
         for done, (held, window) in enumerate(strips, 1):
-            scores[coverage.place(window)] = cosine_of_codes(held.codes(window), query)
+            scores[coverage.place(window)] = _cosines(held, window, query)
             progress("similarity of every pixel", done, len(strips))
         found.append((coverage, scores))
     return found
+
+
+def _cosines(held: Field, window: Window, query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compares codes without decoding them; vectors that are kept as values are compared as such."""
+    if held.dtype == "int8":
+        return cosine_of_codes(held.codes(window), query)
+    return cosine(held.vectors(window), query)
 
 
 def _drawn(path: Path, scores: NDArray[np.float32], coverage: Coverage, answer: SimilarAnswer) -> Path:

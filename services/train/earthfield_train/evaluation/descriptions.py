@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from earthfield.catalog import Catalog
-from earthfield.codec import DIM
 from earthfield.cube import CubeReader
 from earthfield.errors import NotFound
 from earthfield.field import Field
@@ -121,10 +120,10 @@ class Gathering:
 
 
 def describe_fields(place: Place, fields: Sequence[Field]) -> Features:
-    """Gives a model's vectors: (N, 64) of the kept pixels, NaN where there is none."""
+    """Gives a model's vectors: (N, D) of the kept pixels, NaN where there is none."""
     gathering = Gathering(place)
     for piece in place.pieces():
-        found = np.full((*piece.shape, DIM), np.nan, np.float32)
+        found = np.full((*piece.shape, fields[0].dim), np.nan, np.float32)
         for one in fields:
             part = (one.window & piece) if one.key.tile.epsg == place.epsg else None
             if part:
