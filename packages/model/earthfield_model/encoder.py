@@ -72,9 +72,24 @@ class ModelEncoder:
         Raises:
             InvalidInput: no known source, no period, or a size that is not a multiple of 16.
         """
-        if not periods:
+        return self.encode_together([frames], [periods])[0]
+
+    @torch.inference_mode()
+    def encode_together(
+        self, samples: Sequence[Frames], periods: Sequence[Sequence[Period]]
+    ) -> Float[np.ndarray, "B P H W D"]:
+        """Gives what `encode` gives for several windows of one size, with one pass of the trunk for all.
+
+        Args:
+            samples: observations of each window; shorter ones are filled up with masked frames.
+            periods: valid periods of each, as many for every window.
+
+        Raises:
+            InvalidInput: as `encode`.
+        """
+        if not all(periods):
             raise InvalidInput("name at least one valid period to encode")
-        batch = packed(batch_of([frames], self.model.config))
+        batch = packed(batch_of(samples, self.model.config))
         device = next(self.model.parameters()).device
         moved = {
             name: type(one)(one.stored.to(device), one.valid.to(device), one.days.to(device))
@@ -86,10 +101,11 @@ class ModelEncoder:
         uncovered = ~_covered(observed)
         # A processor has no fast product of many small matrices in bfloat16.
         kind = torch.bfloat16 if low and device.type != "cpu" else torch.float32
-        pooling = Pooling(self.model.summary, observed, kind=kind)
-        fields = np.empty((len(periods), *uncovered.shape, self.dim), np.float32)
-        for field, span in zip(torch.from_numpy(fields), period_days(periods).to(device), strict=True):
-            field.copy_(pooling.field(span).masked_fill_(uncovered[..., None], torch.nan))
+        fields = np.empty((len(samples), len(periods[0]), *uncovered.shape[1:], self.dim), np.float32)
+        for place, own in enumerate(torch.from_numpy(fields)):
+            pooling = Pooling(self.model.summary, observed, place, kind=kind)
+            for field, span in zip(own, period_days(periods[place]).to(device), strict=True):
+                field.copy_(pooling.field(span).masked_fill_(uncovered[place, ..., None], torch.nan))
         return fields
 
     @torch.inference_mode()
@@ -116,8 +132,8 @@ class ModelEncoder:
         return network(torch.from_numpy(embedded).to(device)).cpu().numpy()
 
 
-def _covered(observed: Observed) -> Bool[Tensor, "H W"]:
-    return torch.stack([mask[0].any(0) for mask in observed.near_mask.values()]).any(0)
+def _covered(observed: Observed) -> Bool[Tensor, "B H W"]:
+    return torch.stack([mask.any(1) for mask in observed.near_mask.values()]).any(0)
 
 
 def fingerprint_of(model: AlphaEarth) -> str:

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from earthfield.frames import Frames
 from earthfield.timeline import Period
 from earthfield_infer.serving.wire import PERIODS, Served, Tensors, periods_of, read_frames, shape_of
-from earthfield_model.batch import batch_of, packed
 from earthfield_model.encoder import ModelEncoder
-from earthfield_model.timecode import period_days
 
 
 @dataclass(frozen=True)
@@ -62,23 +58,8 @@ def vectors_of(encoder: ModelEncoder, asked: Sequence[Asked], *, together: int) 
         places = list(alike)
         for first in range(0, len(places), together):
             group = places[first : first + together]
-            found |= zip(group, _pass(encoder, [asked[place] for place in group]), strict=True)
+            made = encoder.encode_together(
+                [asked[place].frames for place in group], [asked[place].periods for place in group]
+            )
+            found |= zip(group, made, strict=True)
     return [found[place] for place in range(len(asked))]
-
-
-@torch.inference_mode()
-def _pass(encoder: ModelEncoder, asked: Sequence[Asked]) -> Float[np.ndarray, "B P H W D"]:
-    """Computes requests of one kind in one pass; short ones are padded with frames that are not valid."""
-    if len(asked) == 1:
-        return encoder.encode(asked[0].frames, asked[0].periods)[None]
-    model = encoder.model
-    device = next(model.parameters()).device
-    batch = packed(batch_of([one.frames for one in asked], model.config))
-    observed = model.observe({name: one.to(device) for name, one in batch.items()})
-    covered = torch.stack([mask.any(1) for mask in observed.near_mask.values()]).any(0).cpu().numpy()
-    spans = torch.stack([period_days(one.periods) for one in asked], 1).to(device)
-    fields = np.empty((len(asked), len(spans), *covered.shape[1:], encoder.dim), np.float32)
-    for place, span in enumerate(spans):
-        fields[:, place] = model.summary(observed, span).cpu().numpy()
-        fields[:, place][~covered] = np.nan
-    return fields
