@@ -8,11 +8,15 @@ import typer
 
 from earthfield.schemas import INPUT_SOURCES
 from earthfield.terminal import (
+    AgreementOption,
     AoiOption,
     BboxOption,
+    DtypeOption,
+    EncoderOption,
     JsonOption,
     ModelOption,
     PeriodsOption,
+    PrecisionOption,
     RootOption,
     bars,
     root_or_default,
@@ -48,6 +52,10 @@ def map_area(
     coregister: Annotated[
         bool, typer.Option("--coregister", help="Shift each acquisition onto the tile's reference.")
     ] = False,
+    encoder: EncoderOption = None,
+    agreement: AgreementOption = True,
+    dtype: DtypeOption = "int8",
+    precision: PrecisionOption = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make fields again that are there.")] = False,
     root: RootOption = None,
     json: JsonOption = False,
@@ -69,7 +77,8 @@ def map_area(
     request = checked_request(
         MapRequest, root=root_or_default(root).absolute(), catalog=catalog, periods=tuple(period), model=model,
         bbox=bbox, aoi=aoi, support=support, sources=tuple(sources or INPUT_SOURCES),
-        skip_unreadable=skip_unreadable, allow=tuple(allow or ()), coregister=coregister, overwrite=overwrite,
+        skip_unreadable=skip_unreadable, allow=tuple(allow or ()), coregister=coregister,
+        encoder=encoder, agreement=agreement, dtype=dtype, precision=precision, overwrite=overwrite,
     )  # fmt: skip
     from earthfield_flows.engine import engine
 

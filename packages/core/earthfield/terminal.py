@@ -52,6 +52,28 @@ AoiOption = Annotated[
     ),
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="Name of a model (`earthfield model list`).")]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder", help="Address of a server, grpc://host:port; several with commas [in process]."
+    ),
+]
+AgreementOption = Annotated[
+    bool,
+    typer.Option(
+        "--agreement/--no-agreement",
+        help="Encode two halves of the frames as well, and tell for each pixel how well they agree.",
+    ),
+]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="How vectors are stored: int8 (as published), float16 or float32.")
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision", help="In what an encoder in this process computes: float32, or bf16 for GPUs."
+    ),
+]
 
 
 def root_or_default(root: str | None) -> Path:

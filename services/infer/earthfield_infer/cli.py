@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from earthfield.terminal import (
+    AgreementOption,
     AoiOption,
     BboxOption,
+    DtypeOption,
+    EncoderOption,
     JsonOption,
     ModelOption,
     PeriodsOption,
+    PrecisionOption,
     RootOption,
     bars,
     root_or_default,
@@ -27,23 +31,10 @@ def embed(
     support: Annotated[
         str | None, typer.Option(help="When the inputs were taken, if wider than the period itself.")
     ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Address of a server, grpc://host:port; several with commas [in process]."),
-    ] = None,
-    agreement: Annotated[
-        bool,
-        typer.Option(
-            "--agreement/--no-agreement",
-            help="Encode two halves of the frames as well, and tell for each pixel how well they agree.",
-        ),
-    ] = True,
-    dtype: Annotated[
-        str, typer.Option(help="How vectors are stored: int8 (as published), float16 or float32.")
-    ] = "int8",
-    precision: Annotated[
-        str, typer.Option(help="In what an encoder in this process computes: float32, or bf16 for GPUs.")
-    ] = "float32",
+    encoder: EncoderOption = None,
+    agreement: AgreementOption = True,
+    dtype: DtypeOption = "int8",
+    precision: PrecisionOption = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make fields again that are there.")] = False,
     root: RootOption = None,
     json: JsonOption = False,
