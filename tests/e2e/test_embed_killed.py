@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -46,10 +47,11 @@ def fields(root: Path) -> dict[str, bytes]:
 
 def names(root: Path) -> frozenset[str]:
     """What lies under fields now, half-written files among them."""
-    return (
-        frozenset(str(path) for path in (root / "fields").rglob("*"))
-        if (root / "fields").is_dir()
-        else frozenset()
+    # Not by glob, which fails where a folder goes while it looks.
+    return frozenset(
+        str(Path(folder, name))
+        for folder, kids, files in os.walk(root / "fields")
+        for name in (*kids, *files)
     )
 
 

@@ -19,14 +19,18 @@ from earthfield.timeline import Period
 
 FIRST, DIM = Tile(32631, 48, 544), 8
 _JOIN = """
-import json, resource, sys
+import json, re, sys
 from pathlib import Path
 from earthfield.catalog import Catalog
 from earthfield_infer.fields.choose import chosen
-from earthfield_infer.fields.mosaic import mosaic
+from earthfield_infer.fields import mosaic as module
+# Small enough to be full in both: a cache that fills up would look like memory that grows with the sheet.
+module._CACHE_BYTES = 2**24
 root, out, side = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-(report,) = [one for one in mosaic(chosen(Catalog(root), "m"), out, side=side) if one.tiles > 1]
-print(json.dumps([report.path, report.pixels, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
+(report,) = [one for one in module.mosaic(chosen(Catalog(root), "m"), out, side=side) if one.tiles > 1]
+# Not what getrusage tells: a child begins with the peak of the process that started it.
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+print(json.dumps([report.path, report.pixels, peak]))
 """
 
 

@@ -124,6 +124,22 @@ def test_a_new_cube_appears_whole_and_empty(place: FolderPlace) -> None:
         Cube(place).attributes("source")
 
 
+def test_a_reader_that_came_before_the_first_commit_sees_an_empty_cube(
+    place: FolderPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_repository(place)
+    opened = zarr.open_group
+
+    def committed_meanwhile(store: icechunk.IcechunkStore, **options) -> zarr.Group:
+        monkeypatch.setattr(zarr, "open_group", opened)
+        write(place, 0)
+        return opened(store, **options)
+
+    monkeypatch.setattr(zarr, "open_group", committed_meanwhile)
+    assert Cube(place).sources == ()
+    assert Cube(place).sources == ("source",)
+
+
 def test_a_cube_whose_making_was_cut_off_is_made_anew(
     place: FolderPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

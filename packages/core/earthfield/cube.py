@@ -270,8 +270,9 @@ def _root_group(repository: icechunk.Repository, session: icechunk.Session) -> z
     try:
         return zarr.open_group(session.store, mode="r")
     except zarr.errors.GroupNotFoundError:
-        # Damage looks the same, and must never pass for an empty cube.
-        if next(repository.ancestry(branch="main")).parent_id is None:
+        # Damage looks the same, and must never pass for an empty cube. Asked of what this session sees: meanwhile
+        # a writer may have made the first commit.
+        if next(repository.ancestry(snapshot_id=session.snapshot_id)).parent_id is None:
             return None
         raise
 
