@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,8 @@ from earthfield.errors import InvalidInput, NotFound, Unavailable
 
 _RELATION = re.compile(r"^osm:(?:relation/)?(\d+)$", re.IGNORECASE)
 _TIMEOUT_S = 90.0
+_NAME_KEYS = ("name", "name:en", "int_name")
+_MOST_PLACES = 20
 _RINGS = ("outer", "inner", "")
 """Roles of the ways that make the boundary; older relations leave the role empty."""
 
@@ -21,6 +24,63 @@ _RINGS = ("outer", "inner", "")
 def is_osm(text: str) -> bool:
     """Tells whether a text means something of OpenStreetMap."""
     return text.strip().lower().startswith("osm:")
+
+
+@dataclass(frozen=True)
+class NamedPlace:
+    """An area of OpenStreetMap that has a name."""
+
+    relation: int
+    """Id of its relation; `polygon_of(f"osm:{relation}")` gives its outline."""
+    name: str
+    """What it is called there."""
+    kind: str
+    """What it is: `administrative, level 8`, `protected_area` ..."""
+    bounds: tuple[float, float, float, float] | None
+    """West, south, east, north in degrees, where the server tells."""
+
+
+def places_named(name: str) -> list[NamedPlace]:
+    """Finds areas with a boundary by their whole name, in their own language or in English, largest first.
+
+    Raises:
+        InvalidInput: no name, or the server that the settings name gives outlines only.
+        NotFound: nothing of that name has a boundary.
+        Unavailable: the server or the network does not answer.
+    """
+    from earthfield.settings import Settings
+
+    server, wanted = Settings().osm_url, " ".join(name.split())
+    if not wanted:
+        raise InvalidInput("no name was given: write that of a town, a region or a park")
+    if "{relation}" in server:
+        raise InvalidInput(
+            f"{server} gives outlines by number only: give the relation's, such as osm:54413, or set "
+            "EARTHFIELD_OSM_URL to a server that speaks Overpass"
+        )
+    quoted = wanted.replace("\\", "\\\\").replace('"', '\\"')
+    parts = "".join(f'relation["boundary"]["{key}"="{quoted}"];' for key in _NAME_KEYS)
+    content = _asked(server, {"data": f"[out:json][timeout:30];({parts});out tags bb {_MOST_PLACES};"})
+    elements = content.get("elements", []) if isinstance(content, dict) else []
+    found = [_place(one) for one in elements if one.get("type") == "relation"]
+    if not found:
+        raise NotFound(f"OpenStreetMap has no area named {wanted!r}: check how it is written there")
+    return sorted(found, key=lambda one: -_size(one))
+
+
+def _place(one: Mapping[str, Any]) -> NamedPlace:
+    tags, box = one.get("tags", {}), one.get("bounds")
+    level = tags.get("admin_level")
+    kind = f"{tags.get('boundary', 'area')}{f', level {level}' if level else ''}"
+    sides = (box["minlon"], box["minlat"], box["maxlon"], box["maxlat"]) if box else None
+    return NamedPlace(int(one["id"]), str(tags.get("name", "")), kind, sides)
+
+
+def _size(place: NamedPlace) -> float:
+    if place.bounds is None:
+        return 0.0
+    west, south, east, north = place.bounds
+    return (east - west) * (north - south)
 
 
 def polygon_of(text: str) -> BaseGeometry:
@@ -52,16 +112,23 @@ def _polygon(relation: int, server: str) -> BaseGeometry:
 
 def _answer(relation: int, server: str) -> Any:
     """Asks a server whose address has a place for `{relation}`, or else one that speaks Overpass."""
-    import httpx
-
-    if "{relation}" in server:
-        address, query = server.replace("{relation}", str(relation)), None
-    else:
-        address, query = server, {"data": f"[out:json][timeout:60];relation({relation});out geom;"}
     by_hand = (
         f"try again later, or download the boundary of relation {relation} as GeoJSON "
         "(from osm-boundaries.com or overpass-turbo.eu) and give that file as --aoi"
     )
+    if "{relation}" in server:
+        return _asked(server.replace("{relation}", str(relation)), None, server, by_hand)
+    query = {"data": f"[out:json][timeout:60];relation({relation});out geom;"}
+    return _asked(server, query, server, by_hand)
+
+
+def _asked(
+    address: str, query: Mapping[str, str] | None, server: str = "", otherwise: str = "try again later"
+) -> Any:
+    """Gives a server's JSON; `otherwise` is what people can do where it gives none."""
+    import httpx
+
+    server = server or address
     try:
         told = httpx.get(
             address,
@@ -71,14 +138,14 @@ def _answer(relation: int, server: str) -> Any:
             follow_redirects=True,
         )
         if told.is_error:
-            raise Unavailable(f"the OpenStreetMap server {server} answers {told.status_code}: {by_hand}")
+            raise Unavailable(f"the OpenStreetMap server {server} answers {told.status_code}: {otherwise}")
         return told.json()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unavailable(
-            f"the OpenStreetMap server {server} cannot be reached ({error}): {by_hand}"
+            f"the OpenStreetMap server {server} cannot be reached ({error}): {otherwise}"
         ) from error
     except ValueError as error:
-        raise Unavailable(f"the OpenStreetMap server {server} answers no JSON: {by_hand}") from error
+        raise Unavailable(f"the OpenStreetMap server {server} answers no JSON: {otherwise}") from error
 
 
 def _of_geojson(content: Mapping[str, Any], relation: int, server: str) -> BaseGeometry:

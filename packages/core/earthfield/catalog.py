@@ -14,6 +14,8 @@ from earthfield.storage import hash_of
 from earthfield.timeline import Period
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$", re.IGNORECASE)
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,214}", re.IGNORECASE)
+"""Of an answer's file, which holds names and periods; disks take 255, a temporary prefix among them."""
 
 
 def checked_name(name: str) -> str:
@@ -22,7 +24,7 @@ def checked_name(name: str) -> str:
     Raises:
         InvalidInput: it could leave its folder.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise InvalidInput(
             f"{name!r} is not a usable name: letters, digits, '.', '_' and '-' only, at most 64"
         )
@@ -117,6 +119,14 @@ class Catalog:
         """The JSON report of a job."""
         return self.folder / "reports" / checked_name(kind) / f"{checked_name(name)}.json"
 
+    def schedule(self, name: str) -> Path:
+        """What is made again by itself, and when; see `earthfield schedule`."""
+        return self.folder / "refresh" / f"{checked_name(name)}.json"
+
+    def schedule_names(self) -> list[str]:
+        """Names of all schedules, sorted."""
+        return sorted(path.stem for path in (self.folder / "refresh").glob("*.json"))
+
     @property
     def answers(self) -> Path:
         """The folder of all answers."""
@@ -124,7 +134,11 @@ class Catalog:
 
     def answer(self, name: str) -> Path:
         """A file that answers a question: a map, a table, a picture."""
-        return self.answers / checked_name(name)
+        if not _FILE_NAME.fullmatch(name):
+            raise InvalidInput(
+                f"{name!r} cannot name a file: letters, digits, '.', '_' and '-' only, at most 215"
+            )
+        return self.answers / name
 
     def texts(self, name: str) -> Path:
         """A table of texts that have a place."""
@@ -140,6 +154,17 @@ class Catalog:
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", encoder).lstrip(".-")[:48]
         return self.folder / "texts" / "embedded" / f"{plain}-{hash_of(encoder)[:12]}.safetensors"
 
-    def labels(self, name: str) -> Path:
-        """A set of labels."""
-        return self.folder / "labels" / f"{checked_name(name)}.parquet"
+    def labels(self, name: str, *, owner: str = "") -> Path:
+        """A set of labels, of one owner where the service knows owners."""
+        return self._owned("labels", owner) / f"{checked_name(name)}.parquet"
+
+    def searches(self, name: str, *, owner: str = "") -> Path:
+        """A saved search, of one owner where the service knows owners."""
+        return self._owned("searches", owner) / f"{checked_name(name)}.parquet"
+
+    def owned_answers(self, owner: str = "") -> Path:
+        """The folder of an owner's answers, of all answers where there is no owner."""
+        return self._owned("answers", owner)
+
+    def _owned(self, kind: str, owner: str) -> Path:
+        return self.folder / kind / f"by-{checked_name(owner)}" if owner else self.folder / kind

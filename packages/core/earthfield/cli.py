@@ -18,7 +18,16 @@ from earthfield.log import set_up
 
 GROUPS = {
     "Main job": ("map",),
-    "Use the result": ("search", "cluster", "change", "evaluate"),
+    "Use the result": (
+        "search",
+        "cluster",
+        "classify",
+        "regress",
+        "change",
+        "timeline",
+        "labels",
+        "evaluate",
+    ),
     "Step by step": (
         "simulate",
         "sources",
@@ -31,7 +40,7 @@ GROUPS = {
         "field",
         "index",
     ),
-    "Run as a service": ("serve", "up", "down"),
+    "Run as a service": ("serve", "keys", "schedule", "up", "down"),
 }
 """Headings of `earthfield --help`; the order is that of a newcomer's questions."""
 

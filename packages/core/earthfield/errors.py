@@ -31,6 +31,13 @@ class NotFound(EarthfieldError, LookupError):
     http_status = 404
 
 
+class NotAllowed(EarthfieldError):
+    """The caller's key is missing, unknown, or not meant for this; another key may do."""
+
+    exit_code = 2
+    http_status = 403
+
+
 class Conflict(EarthfieldError):
     """The request contradicts what is already there."""
 

@@ -60,6 +60,8 @@ class VectorIndex(Protocol):
         """Puts the cells of one tile and period in place of what was there; gives how many."""
         ...
 
-    def nearest(self, vector: NDArray[np.float32], *, k: int, where: str | None = None) -> Any:
+    def nearest(
+        self, vector: NDArray[np.float32], *, k: int, where: Any | None = None, exact: bool = False
+    ) -> Any:
         """Gives the k nearest cells by cosine as an Arrow table with a `score` column."""
         ...

@@ -145,6 +145,13 @@ class IndexRequest(Request):
 
     model: str = Field("starter", description="Name of a model.")
     cell_px: int = Field(8, ge=1, le=128, description="Side of a cell in pixels.")
+    index: RootField | None = Field(
+        None,
+        description="Folder or s3://bucket/prefix of the index; by default EARTHFIELD_INDEX, or under the root.",
+    )
+    dask: str | None = Field(None, description="Dask scheduler: an address, `local` or `none`.")
+    rebuild: bool = Field(False, description="Begin with an empty table.")
+    prune: bool = Field(False, description="Take out the cells of fields that are gone.")
 
     @field_validator("model")
     @classmethod
@@ -310,6 +317,12 @@ class IndexReport:
     """Fields looked at."""
     seconds: float = 0.0
     """Wall time."""
+    added: int = 0
+    """Fields that the table did not hold."""
+    changed: int = 0
+    """Fields that were made again since."""
+    gone: int = 0
+    """Fields that the table holds, and that are there no longer."""
 
     def merge(self, other: IndexReport) -> IndexReport:
         """Puts two reports together."""
@@ -319,6 +332,9 @@ class IndexReport:
             self.written + other.written,
             self.fields + other.fields,
             self.seconds + other.seconds,
+            self.added + other.added,
+            self.changed + other.changed,
+            self.gone + other.gone,
         )
 
 

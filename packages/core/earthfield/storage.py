@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +64,9 @@ def refused(error: Exception, path: object) -> EarthfieldError | None:
         return InvalidInput(
             f"{path} cannot be written ({text}): choose another folder with --root or EARTHFIELD_ROOT"
         )
-    from_server = type(error).__module__.startswith(("icechunk", "obstore", "_icechunk"))
+    # LanceDB tells what a server said by errors that are not its own.
+    in_bucket = str(path).startswith("s3://")
+    from_server = in_bucket or type(error).__module__.startswith(("icechunk", "obstore", "_icechunk"))
     return _refused_by_server(error, path) if from_server else None
 
 
@@ -100,11 +103,11 @@ def make_folder(path: Path) -> Path:
 def whole_file(path: Path) -> Iterator[Path]:
     """Gives a temporary name beside `path` that takes its place when the block ends well.
 
-    A crash leaves `path` as it was; the temporary file of this process is removed on an error.
+    A crash leaves `path` as it was; the temporary file of this writer is removed on an error.
     """
     make_folder(path.parent)
-    # The process id keeps two writers apart; the suffix stays, because drivers choose by it.
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    # Process and thread keep two writers apart; the suffix stays, because drivers choose by it.
+    temporary = path.with_name(f".writing-{os.getpid()}-{threading.get_ident()}-{path.name}")
     with writing(path):
         try:
             yield temporary
@@ -140,7 +143,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     Raises:
         Unavailable: the block failed, and the disk is full: GDAL only tells that it could not write.
     """
-    folder = parent / f".writing-{os.getpid()}"
+    folder = parent / f".writing-{os.getpid()}-{threading.get_ident()}"
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)
     try:

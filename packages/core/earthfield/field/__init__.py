@@ -1,5 +1,6 @@
 """Embedding fields: the files of one, written whole and read back; the collection of a model."""
 
+from earthfield.field.blocks import keep_blocks
 from earthfield.field.collection import keep_collection
 from earthfield.field.content import (
     EMBEDDING,
@@ -35,6 +36,7 @@ __all__ = [
     "fields_of",
     "file_dtype_of",
     "frames_read",
+    "keep_blocks",
     "keep_collection",
     "layer_of",
     "nodata_of",

@@ -73,8 +73,13 @@ def cog_options(dtype: str) -> dict[str, Any]:
         "overviews": "FORCE_USE_EXISTING", "overview_compress": "ZSTD", "sparse_ok": "TRUE",
         "bigtiff": "IF_SAFER",
     }  # fmt: skip
-    # Each band's block compressed alone, beside the others': 4 % smaller, three bands read 30 times faster.
-    options |= {"interleave": "TILE"} if _gdal_version() >= (3, 11) else {}
+    if _gdal_version() >= (3, 11):
+        # Each band's block compressed alone, beside the others': 4 % smaller, three bands read 30 times faster.
+        options |= {"interleave": "TILE"}
+    elif dtype == "int8":
+        # Codes of all bands pixel by pixel have few matches, and short ones: looking hard for them makes files that
+        # are larger (4 to 6 %) and take two to four times as long to decompress.
+        options |= {"level": 1}
     return options | ({"nbits": 16} if dtype == "float16" else {})
 
 

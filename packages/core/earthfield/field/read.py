@@ -17,8 +17,10 @@ from rasterio.windows import Window as RasterWindow
 from earthfield.catalog import Catalog, FieldKey
 from earthfield.codec import normalised, values_of
 from earthfield.errors import BrokenArtefact, NotFound
+from earthfield.field.blocks import bands_of, block_of, keeps_blocks
 from earthfield.field.content import EMBEDDING, MANIFEST, QUALITY, SCHEMA, Embedding
 from earthfield.field.quality import from_stored
+from earthfield.field.raster import BLOCK_PX
 from earthfield.grid import Window
 from earthfield.timeline import Period
 
@@ -82,7 +84,31 @@ class Field:
         int8 codes with -128 for no data, or floats with NaN (`dtype` tells); `earthfield.codec.values_of` makes
         either into numbers.
         """
+        local = self.key.tile.local(window or self.window)
+        row, col = local.y0 // BLOCK_PX, local.x0 // BLOCK_PX
+        top, left = row * BLOCK_PX, col * BLOCK_PX
+        block = Window(top, top + BLOCK_PX, left, left + BLOCK_PX)
+        if keeps_blocks() and local and local in block:
+            ys, xs = local.shifted(-top, -left).slices
+            return np.array(self.block(0, row, col)[:, ys, xs], order="C")
         return self._read(EMBEDDING, window).astype(self.dtype, copy=False)
+
+    def block(self, level: int, row: int, col: int, bands: tuple[int, ...] = ()) -> NDArray[Any]:
+        """Reads a block of the file as it is stored, (D, 256, 256), read-only; kept after `keep_blocks`.
+
+        Args:
+            level: 0 for the pixels themselves, 1 and 2 for the overviews.
+            row: of the block in the level, from the tile's upper edge.
+            col: of the block in the level, from the tile's left edge.
+            bands: only these, from 0; all when empty.
+        """
+        path = self.folder / EMBEDDING
+        try:
+            if bands:
+                return bands_of(path, self.dtype, level, row, col, bands)
+            return block_of(path, self.dtype, level, row, col)
+        except (rasterio.errors.RasterioError, OSError) as error:
+            raise self._broken(EMBEDDING, error) from error
 
     def vectors(self, window: Window | None = None) -> NDArray[np.float32]:
         """Reads unit vectors (h, w, D), NaN where there is none."""
@@ -93,6 +119,13 @@ class Field:
         `agreement`, in float32 with NaN for no data."""
         return from_stored(self._read(QUALITY, window), self.quality_names) if self.quality_names else {}
 
+    def quality_layer(self, name: str, window: Window) -> NDArray[Any] | None:
+        """Reads one quality layer, (h, w) as `quality` gives it; None where the field has none of this name."""
+        if name not in self.quality_names:
+            return None
+        stored = self._read(QUALITY, window, band=self.quality_names.index(name) + 1)
+        return from_stored(stored[None], [name])[name]
+
     @cached_property
     def quality_names(self) -> tuple[str, ...]:
         """Names of the quality layers, in the order of the file's bands; none of what was imported without any."""
@@ -101,12 +134,12 @@ class Field:
         with self._opened(QUALITY) as data:
             return tuple(map(str, data.descriptions))
 
-    def _read(self, name: str, window: Window | None) -> NDArray[Any]:
+    def _read(self, name: str, window: Window | None, band: int | None = None) -> NDArray[Any]:
         local = self.key.tile.local(window or self.window)
         view = RasterWindow(local.x0, local.y0, local.shape[1], local.shape[0])
         with self._opened(name) as data:
             try:
-                return np.asarray(data.read(window=view))
+                return np.asarray(data.read(band, window=view))
             except rasterio.errors.RasterioError as error:
                 raise self._broken(name, error) from error
 
