@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from earthfield_analysis.leastsquares import PENALTIES as PENALTIES
+from earthfield_analysis.leastsquares import fit_targets
+
 Probe = Literal["knn", "ridge"]
 PROBES: tuple[Probe, ...] = ("knn", "ridge")
 NEIGHBOURS = 3
 _ROWS = 8192
-PENALTIES: tuple[float, ...] = tuple(10.0 ** (power / 2) for power in range(-8, 7))
-"""Penalties tried, as shares of the mean squared length of the centred training vectors."""
 
 
 def balanced_accuracy(truth: NDArray[np.integer], guess: NDArray[np.integer]) -> float:
@@ -100,43 +101,5 @@ def ridge(
     """
     classes, number = np.unique(labels, return_inverse=True)
     targets = np.where(np.eye(len(classes), dtype=bool)[number], 1.0, -1.0)
-    middle, level = values.mean(axis=0, dtype=np.float64), targets.mean(axis=0)
-    centred, wanted = values - middle, targets - level
-    left, power, right = _decomposed(centred)
-    within = left.T @ wanted
-    scale = float((centred**2).sum() / len(values)) or 1.0
-    shares = PENALTIES[::-1] if len(values) > len(classes) else (1.0,)
-    tried = [share * scale for share in shares] if penalty is None else [penalty]
-    errors = [_left_out_error(left, power, within, wanted, one) for one in tried]
-    best = int(np.argmin(errors))
-    penalty = tried[best]
-    error = errors[best] if len(values) > len(classes) else float("nan")
-    weights = right @ ((np.sqrt(power) / (power + penalty))[:, None] * within)
-    return Ridge(weights, level - middle @ weights, classes, penalty, error)
-
-
-def _decomposed(
-    centred: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Singular vectors (N, R) and (F, R) and squared singular values (R,), from the smaller of both products."""
-    count, width = centred.shape
-    power, vectors = np.linalg.eigh(centred @ centred.T if count <= width else centred.T @ centred)
-    real = power > max(power[-1], 1e-300) * 1e-10
-    power, vectors = power[real], vectors[:, real]
-    if count <= width:
-        return vectors, power, (centred.T @ vectors) / np.sqrt(power)
-    return (centred @ vectors) / np.sqrt(power), power, vectors
-
-
-def _left_out_error(
-    left: NDArray[np.float64],
-    power: NDArray[np.float64],
-    within: NDArray[np.float64],
-    wanted: NDArray[np.float64],
-    penalty: float,
-) -> float:
-    """Mean squared error of each training vector when it alone is left out of the fit, in closed form."""
-    shrunk = power / (power + penalty)
-    lever = 1 / len(left) + (left**2) @ shrunk
-    error = wanted - left @ (shrunk[:, None] * within)
-    return float(((error / np.maximum(1 - lever, 1e-9)[:, None]) ** 2).mean())
+    fit = fit_targets(values, targets, penalty=penalty, tune=len(values) > len(classes))
+    return Ridge(fit.weights, fit.offset, classes, fit.penalty, fit.left_out_error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from earthfield.codec import dequantise
 from earthfield.errors import InvalidInput
 
 
@@ -31,7 +30,7 @@ def cosine(vectors: NDArray[np.floating], query: NDArray[np.floating]) -> NDArra
 
 
 def cosine_of_codes(codes: NDArray[np.int8], query: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Gives what `cosine` gives for the decoded vectors, band by band, without ever holding them.
+    """Gives what `cosine` gives for the decoded vectors, without ever holding them.
 
     Args:
         codes: (D, H, W) int8 codes, -128 where there is no data.
@@ -40,18 +39,11 @@ def cosine_of_codes(codes: NDArray[np.int8], query: NDArray[np.floating]) -> NDA
     Returns:
         (H, W) float32 in -1..1, NaN where there is no data.
     """
-    unit = _unit(query)
-    if len(codes) != len(unit):
-        raise InvalidInput(f"codes of {len(codes)} bands cannot be compared with a query of {len(unit)}")
-    # One table of 256 entries per band, indexed by the code's bit pattern; NaN for -128 carries through the sum.
-    values = dequantise(np.arange(256, dtype=np.uint8).view(np.int8))
-    dot = np.zeros(codes.shape[1:], np.float32)
-    square = np.zeros(codes.shape[1:], np.float32)
-    for band, weight in zip(codes.view(np.uint8), unit, strict=True):
-        dot += (values * weight)[band]
-        square += np.square(values)[band]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.clip(dot / np.sqrt(np.where(square > 0, square, np.float32("nan"))), -1, 1)
+    # Not at the top: whoever only compares floats needs no numba.
+    from earthfield_analysis.exact import scores
+
+    flat = np.ascontiguousarray(codes).reshape(len(codes), -1)
+    return np.clip(scores(flat, query), -1, 1).reshape(codes.shape[1:])
 
 
 def _unit(query: NDArray[np.floating]) -> NDArray[np.float32]:

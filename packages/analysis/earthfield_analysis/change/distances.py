@@ -1,8 +1,4 @@
-"""What has changed between two periods: distances, a robust threshold, patches.
-
-Distances of embeddings are not calibrated: what counts as large differs from place to place and from season to
-season. The thresholds here only say what stands out from the rest of the same comparison.
-"""
+"""Distances between two periods, a threshold that stands out from the rest of the same comparison, patches."""
 
 from __future__ import annotations
 
