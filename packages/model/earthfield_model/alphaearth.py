@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from earthfield.errors import BrokenArtefact, NotFound
 from earthfield.storage import make_folder, whole_file
+from earthfield_model import folders
 from earthfield_model.batch import Batch
 from earthfield_model.config import ModelConfig
 from earthfield_model.decoder import Decoder
@@ -24,7 +25,7 @@ from earthfield_model.stp import Trunk
 from earthfield_model.summary import Observed, Summary
 from earthfield_model.text import TextNetwork
 
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+CONFIG_FILE, WEIGHTS_FILE = folders.CONFIG_FILE, folders.WEIGHTS_FILE
 
 
 class AlphaEarth(nn.Module):

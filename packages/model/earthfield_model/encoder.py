@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,18 +12,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from earthfield.catalog import Catalog, checked_name
-from earthfield.errors import InvalidInput, NotFound
+from earthfield.errors import InvalidInput
 from earthfield.frames import Frames
-from earthfield.imported import check_not_imported
 from earthfield.timeline import Period
-from earthfield_model.alphaearth import CONFIG_FILE, WEIGHTS_FILE, AlphaEarth
+from earthfield_model.alphaearth import AlphaEarth
 from earthfield_model.batch import batch_of, packed
 from earthfield_model.config import EMBEDDING_DIM
+from earthfield_model.folders import bundled_models, model_folder, model_names
 from earthfield_model.pooling import Pooling
 from earthfield_model.sentences.encoder import SentenceEncoder
 from earthfield_model.summary import Observed
 from earthfield_model.timecode import period_days
+
+__all__ = [
+    "ModelEncoder", "Precision", "bundled_models", "fingerprint_of", "load_encoder", "model_folder", "model_names",
+]  # fmt: skip
 
 Precision = Literal["float32", "bf16"]
 """In which type the large products are computed."""
@@ -148,31 +150,3 @@ def fingerprint_of(model: AlphaEarth) -> str:
 def load_encoder(folder: Path, *, precision: Precision = "float32") -> ModelEncoder:
     """Opens a model's folder as an encoder; errors as in `AlphaEarth.from_pretrained` and `ModelEncoder`."""
     return ModelEncoder(AlphaEarth.from_pretrained(folder), precision=precision)
-
-
-def bundled_models() -> Path:
-    """Gives the folder of the models that come with the package; it may not exist."""
-    return Path(str(files("earthfield_model") / "pretrained"))
-
-
-def model_names(catalog: Catalog) -> list[str]:
-    """Lists the models of a root and the bundled ones, sorted."""
-    places = (catalog.folder / "models", bundled_models())
-    found = (path.parent for place in places for path in place.glob(f"*/{CONFIG_FILE}"))
-    return sorted({path.name for path in found if (path / WEIGHTS_FILE).is_file()})
-
-
-def model_folder(name: str, catalog: Catalog) -> Path:
-    """Finds a model by name: in the root first, then among the bundled ones.
-
-    Raises:
-        InvalidInput: the name cannot stand in an address.
-        NotFound: there is no such model; the message lists those there are.
-        Conflict: the name is that of fields that were imported.
-    """
-    check_not_imported(catalog, name)
-    for folder in (catalog.model(name), bundled_models() / checked_name(name)):
-        if (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
-            return folder
-    have = ", ".join(model_names(catalog)) or "none"
-    raise NotFound(f"there is no model {name!r} under {catalog.root}; models there are: {have}")

@@ -72,6 +72,8 @@ class LossConfig:
     """Weight c."""
     text: float = 0.001
     """Weight d."""
+    anchor: float = 0.0
+    """Weight of what holds teacher and student to the vectors of the model as the run began; 0 is the paper's."""
     student_share: float = 0.5
     """Share of the samples that the student sees: its pass costs as much as the teacher's and weighs little."""
     drop_source: Mapping[str, float] = field(default_factory=lambda: {"landsat": 0.3, "sentinel-1": 0.3})

@@ -23,20 +23,24 @@ from earthfield_model.config import EMBEDDING_DIM
 from earthfield_train.dataset import TrainBatch
 
 _PIXELS_PER_BATCH = 8_000
-_RIDGE = 1e-2
-"""Added to the features' variances, in units of their mean: keeps directions out that hardly vary."""
+_RIDGE = 0.3
+"""Added to the features' variances, in units of their mean: keeps directions out that hardly vary, and those that
+lean on what fewer frames do not show."""
 _SCALING = 0.3
 """0 leaves the directions their variance, 0.5 makes all equal."""
 
 
 @torch.no_grad()
-def fit_embedding(model: AlphaEarth, batches: Iterable[TrainBatch], *, seed: int) -> float:
-    """Sets the embedding layer of an untrained model.
+def fit_embedding(
+    model: AlphaEarth, batches: Iterable[TrainBatch], *, seed: int, again: bool = False
+) -> float:
+    """Sets the embedding layer of a model.
 
     Args:
-        model: a model with random weights, changed in place; the same batches and seed give the same weights.
+        model: changed in place; the same weights, batches and seed give the same layer.
         batches: samples to fit on, at least one.
         seed: decides which pixels are taken, and how frames are split.
+        again: the model is trained: vectors are turned towards what they were, for the sake of decoders and texts.
 
     Returns:
         Share of the composites' variance that the 64 numbers tell, on the same pixels, at most 1.
@@ -49,10 +53,13 @@ def fit_embedding(model: AlphaEarth, batches: Iterable[TrainBatch], *, seed: int
         moments.add(one, other[:, composites])
         moments.add(other, one[:, composites])
     weight, told = reduced_rank(moments, rank=EMBEDDING_DIM)
-    turn = torch.linalg.qr(torch.randn(EMBEDDING_DIM, EMBEDDING_DIM, generator=generator).double())[0]
-    # Turned, so that no number of a vector is louder than another.
-    weight = weight @ turn.to(weight.device)
     direct = model.summary.direct
+    if again:
+        turn = turn_towards(weight, direct.weight.T.double(), moments.covariance)
+    else:
+        # Any turn will do: no number of a vector is to be louder than another.
+        turn = torch.linalg.qr(torch.randn(EMBEDDING_DIM, EMBEDDING_DIM, generator=generator).double())[0]
+    weight = weight @ turn.to(weight.device)
     direct.weight.copy_(weight.T)
     direct.bias.copy_(-moments.mean_x @ weight)
     return told
@@ -93,14 +100,21 @@ class Moments:
         return float((self._sums[4] / self._count - (self._sums[1] / self._count).square()).sum())
 
 
-def reduced_rank(moments: Moments, *, rank: int) -> tuple[Float64[Tensor, "F R"], float]:
+def reduced_rank(
+    moments: Moments, *, rank: int, ridge: float = _RIDGE
+) -> tuple[Float64[Tensor, "F R"], float]:
     """Gives the map of centred features to the `rank` numbers that tell most of y, and the share that they tell.
 
     Where fewer directions than `rank` say anything, the rest is zero. Vectors have a mean square of 1.
+
+    Args:
+        moments: of all pixels.
+        rank: how many numbers.
+        ridge: added to the features' variances, in units of their mean.
     """
     covariance, cross = moments.covariance, moments.cross
-    ridge = _RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
-    full = torch.linalg.solve(covariance + ridge, cross)
+    penalty = ridge * covariance.diagonal().mean() * torch.eye(len(covariance)).to(covariance)
+    full = torch.linalg.solve(covariance + penalty, cross)
     variance, direction = torch.linalg.eigh(full.T @ covariance @ full)
     variance, direction = variance.flip(0)[:rank], direction.flip(1)[:, :rank]
     scale = torch.where(
@@ -111,6 +125,17 @@ def reduced_rank(moments: Moments, *, rank: int) -> tuple[Float64[Tensor, "F R"]
     best = full @ direction @ direction.T
     told = 2 * (best * cross).sum() - (best * (covariance @ best)).sum()
     return weight / (weight * (covariance @ weight)).sum().sqrt(), float(told) / moments.variance_y
+
+
+def turn_towards(
+    weight: Float64[Tensor, "F R"], before: Float64[Tensor, "F R"], covariance: Float64[Tensor, "F F"]
+) -> Float64[Tensor, "R R"]:
+    """Gives the rotation of one map's numbers that brings them nearest to another's.
+
+    Source: Schoenemann 1966 (orthogonal Procrustes problem).
+    """
+    left, _, right = torch.linalg.svd(weight.T @ covariance @ before)
+    return left @ right
 
 
 def _seen_twice(model: AlphaEarth, batch: TrainBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:

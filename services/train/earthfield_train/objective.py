@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
@@ -37,21 +39,25 @@ class Objective(nn.Module):
 
 
 class PretrainObjective(Objective):
-    """The four losses: reconstruction, uniformity, consistency, text.
+    """The four losses: reconstruction, uniformity, consistency, text; and an anchor, where one is asked for.
 
     Source: AlphaEarth Foundations (arXiv 2507.22291), a mean(w f) + b |u . u'| + c (1 - mu . mu_s) / 2 + d CLIP.
+    The anchor is ours: a frozen copy of the model as the run began, to whose vectors teacher and student are held.
+    A first fit tells land apart better than a short training does, which makes it steady where frames lack.
     """
 
     def __init__(self, model: AlphaEarth, config: LossConfig, *, pack: bool = True) -> None:
         """Takes a model over.
 
         Args:
-            model: the network.
+            model: the network; a copy of it as it is now becomes the anchor, where that has a weight.
             config: weights, and the student's perturbations.
             pack: leave out frames that show nothing; False keeps all shapes as they are, for compiled models.
         """
         super().__init__(model)
         self.config, self.pack = config, pack
+        # A part of the objective, so that checkpoints hold it; not of the model that comes of it.
+        self.anchor = deepcopy(model).requires_grad_(False) if config.anchor else None
 
     def forward(self, batch: TrainBatch, seed: int) -> Losses:
         """Runs teacher, bottleneck, decoders and student over a batch; arguments as in `Objective.forward`."""
@@ -64,26 +70,37 @@ class PretrainObjective(Objective):
             weights = {one.name: one.loss_weight for one in self.model.config.targets}
             weighted = [weights[name] * value for name, value in by_source.items()]
             parts["reconstruction"] = torch.stack(weighted).mean()
+        student = self._student(batch, inputs, generator)
         parts |= {
             "uniformity": uniformity_loss(u),
-            "consistency": self._consistency(batch, inputs, mu, generator),
+            "consistency": consistency_loss(mu[: len(student)], student),
             "text": self._text(batch, u),
         }
+        if self.anchor is not None:
+            parts["anchor"] = self._anchored(self.anchor, batch, inputs, torch.cat([mu, student]))
         odds = {name: getattr(config, name) for name in parts}
         total = torch.stack([weight * parts[name] for name, weight in odds.items()]).sum()
         kinds = {one.name: "ce" if one.classes else "l1" for one in self.model.config.targets}
         parts |= {f"{kinds[name]}/{name}": value for name, value in by_source.items()}
         return Losses(total, {name: value.detach() for name, value in parts.items()})
 
-    def _consistency(
-        self, batch: TrainBatch, inputs: Batch, mu: Float[Tensor, "B H W D"], generator: torch.Generator
-    ) -> Float[Tensor, ""]:
-        """Runs the student, which is the same network and sees less, over some of the samples."""
-        count = max(round(self.config.student_share * len(mu)), 1)
+    def _student(
+        self, batch: TrainBatch, inputs: Batch, generator: torch.Generator
+    ) -> Float[Tensor, "S H W D"]:
+        """Runs the student, which is the same network and sees less, over the first of the samples."""
+        count = max(round(self.config.student_share * len(batch.periods)), 1)
         few = {name: one.first(count) for name, one in inputs.items()}
         supports = batch.periods if batch.supports is None else batch.supports
         seen = self._packed(student_view(few, supports[:count], self.config, generator))
-        return consistency_loss(mu[:count], self.model(seen, batch.periods[:count]))
+        return self.model(seen, batch.periods[:count])
+
+    def _anchored(
+        self, anchor: AlphaEarth, batch: TrainBatch, inputs: Batch, learned: Float[Tensor, "N H W D"]
+    ) -> Float[Tensor, ""]:
+        """Compares the vectors of teacher and student, one after the other, with the anchor's from all frames."""
+        with torch.no_grad():
+            held = anchor(inputs, batch.periods)
+        return consistency_loss(torch.cat([held, held[: len(learned) - len(held)]]), learned)
 
     def _text(self, batch: TrainBatch, u: Float[Tensor, "B H W D"]) -> Float[Tensor, ""]:
         if self.model.text is None or batch.text is None or batch.has_text is None:

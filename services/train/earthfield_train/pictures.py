@@ -12,7 +12,7 @@ from earthfield.storage import whole_file
 from earthfield_train.journal import Row
 
 PICTURE_FILE = "losses.png"
-LOSSES = ("loss", "reconstruction", "uniformity", "consistency", "text", "emulation")
+LOSSES = ("loss", "reconstruction", "uniformity", "consistency", "text", "anchor", "emulation")
 """Losses apart, in the order in which they are shown; a run has those that its objective has."""
 _SMOOTHED_OVER = 50
 """A line is a running mean over the number of steps divided by this."""

@@ -91,7 +91,7 @@ def prepared(request: TrainRequest, sources: Mapping[str, Source] | None = None)
         if model is None:
             model = _new_model(request, land, texts, processes)
         if checkpoint is None and (config.refit or not request.start):
-            _fit_first(model, land, config)
+            _fit_first(model, land, config, again=bool(request.start))
         trainer = Trainer(
             objective_of(model, config),
             sampler,
@@ -165,7 +165,7 @@ def _new_model(
         return AlphaEarth(replace(config, text=texts.config if texts else None))
 
 
-def _fit_first(model: AlphaEarth, land: _Land, config: TrainConfig) -> None:
+def _fit_first(model: AlphaEarth, land: _Land, config: TrainConfig, *, again: bool) -> None:
     """Computes the embedding layer from batches that no step ever sees; every process finds the same."""
     if not config.first_fit:
         return
@@ -177,7 +177,7 @@ def _fit_first(model: AlphaEarth, land: _Land, config: TrainConfig) -> None:
         _FIRST_BATCH, _FIRST_BATCH + config.first_fit * config.data.pool_steps, config.data.pool_steps
     )
     batches = (sampler.batch(number, max(config.batch, 4), model.config) for number in numbers)
-    told = fit_embedding(model, batches, seed=config.seed)
+    told = fit_embedding(model, batches, seed=config.seed, again=again)
     logger.info("first fit: 64 numbers tell %.0f %% of what the composites show", told * 100)
 
 
