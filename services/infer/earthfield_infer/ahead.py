@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,7 +29,8 @@ def worked_ahead(
     pending: deque[Future[R]] = deque()
     try:
         for item in items:
-            pending.append(pool.submit(do, item))
+            # What is logged and timed there belongs to the run and the tile here.
+            pending.append(pool.submit(copy_context().run, do, item))
             if len(pending) > ahead:
                 yield pending.popleft().result()
         while pending:

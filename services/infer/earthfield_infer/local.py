@@ -52,14 +52,17 @@ def connect_encoder(
 
 
 def _in_process(catalog: Catalog, model: str, precision: str) -> Encoder:
+    from earthfield_model.folders import model_folder
+
+    folder = model_folder(model, catalog)  # whether there is one is known before torch is loaded
     import torch
 
     from earthfield_infer.devices import DeviceEncoder, devices_named
-    from earthfield_model.encoder import load_encoder, model_folder
+    from earthfield_model.encoder import load_encoder
 
     settings = Settings()
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    encoder = load_encoder(model_folder(model, catalog))
+    encoder = load_encoder(folder)
     return DeviceEncoder(encoder, devices_named(settings.devices), precision=precision)
 
 

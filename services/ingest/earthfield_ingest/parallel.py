@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,7 +56,8 @@ def in_order(do: Callable[[T], R], tasks: Iterable[T], *, num_threads: int) -> I
     with ThreadPoolExecutor(num_threads) as pool:
         waiting: deque[tuple[T, Future[R]]] = deque()
         for task in tasks:
-            waiting.append((task, pool.submit(do, task)))
+            # What is logged there belongs to the run and the tile here.
+            waiting.append((task, pool.submit(copy_context().run, do, task)))
             if len(waiting) > num_threads:
                 first, future = waiting.popleft()
                 yield first, future.result()

@@ -18,6 +18,7 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from earthfield import traces
 from earthfield.errors import BrokenArtefact, EarthfieldError, Internal, InvalidInput, NotFound, Unavailable
 from earthfield_infer.serving.regions import Region, RegionPool, TensorSpec, places_of
 from earthfield_infer.serving.wire import (
@@ -257,9 +258,11 @@ class Connection:
     ) -> triton.InferResult:
         wanted = [triton.InferRequestedOutput(one) if isinstance(one, str) else one for one in outputs]
         # The server drops a request that nobody waits for any more.
-        return self._client.infer(
-            self.model, inputs, version, wanted, client_timeout=timeout_s, timeout=int(timeout_s * 1e6)
-        )
+        with traces.span("encode", kind="client", server__address=self.address, earthfield__model=self.model):
+            return self._client.infer(
+                self.model, inputs, version, wanted, client_timeout=timeout_s, timeout=int(timeout_s * 1e6),
+                headers=traces.carried() or None,
+            )  # fmt: skip
 
     def _register(self, region: Region) -> None:
         """Has the server open a region.
