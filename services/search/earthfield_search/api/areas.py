@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import pystac
 import shapely
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
-from earthfield.catalog import Catalog
+from earthfield.catalog import Catalog, checked_name
 from earthfield.errors import NotFound, Unavailable
 from earthfield.field import Field
-from earthfield_search.api.deps import Served
+from earthfield_search.api.deps import PERIOD, Served, period_of
+from earthfield_search.api.shelf import Shelf
 
 router = APIRouter()
 
 
-@router.get("/health")
-def health(catalog: Served) -> dict[str, Any]:
-    """Tells that the service answers, and which root it serves."""
-    return {"status": "ok", "root": str(catalog.root)}
-
-
 @router.get("/areas")
-def areas(catalog: Served) -> dict[str, Any]:
-    """Lists every finished field."""
-    return {"areas": [_area(Field(catalog, key)) for key in catalog.fields()]}
+def areas(
+    request: Request,
+    catalog: Served,
+    model: Annotated[str | None, Query(description="Only of this model.")] = None,
+    period: Annotated[str | None, Query(description=f"Only of this one. {PERIOD}")] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="How many at most.")] = 1000,
+    offset: Annotated[int, Query(ge=0, le=10**9, description="How many to leave out first.")] = 0,
+) -> dict[str, Any]:
+    """Lists finished fields, page by page: the link `next` is there while there are more."""
+    shelf: Shelf = request.app.state.shelf
+    only = (checked_name(model) if model else None, None, period_of(period) if period else None)
+    keys = list(catalog.fields(*only))
+    page = [_area(field) for field in shelf.opened(keys[offset : offset + limit])]
+    asked = {name: value for name, value in (("model", model), ("period", period)) if value}
+    links = []
+    for rel, start, is_there in (
+        ("next", offset + limit, offset + limit < len(keys)),
+        ("prev", max(0, offset - limit), offset > 0),
+    ):
+        if is_there:
+            query = urlencode({**asked, "limit": limit, "offset": start})
+            links.append({"rel": rel, "href": f"{request.scope.get('root_path', '')}/areas?{query}"})
+    return {"areas": page, "total": len(keys), "links": links}
 
 
 def _area(field: Field) -> dict[str, Any]:
@@ -44,21 +61,53 @@ def _area(field: Field) -> dict[str, Any]:
         "geometry": shapely.geometry.mapping(outline),
         "pixels": field.manifest.get("pixels"),
         "fingerprint": field.fingerprint,
-        "links": {"picture": f"{base}/picture.png", "bounds": f"{base}/bounds"},
+        "links": {
+            "picture": f"{base}/picture.png",
+            "bounds": f"{base}/bounds",
+            "tiles": f"/tiles/{key.model}/{key.period.id}",
+        },
     }
 
 
 @router.get("/models")
-def models(catalog: Served) -> dict[str, Any]:
-    """Lists the models under the root, those that come with Earthfield, and those that fields were made with."""
-    periods: dict[str, set[str]] = {path.parent.name: set() for path in _configs(catalog)}
-    for key in catalog.fields():
-        periods.setdefault(key.model, set()).add(str(key.period))
-    return {"models": [{"name": name, "periods": sorted(found)} for name, found in sorted(periods.items())]}
+def models(request: Request, catalog: Served) -> dict[str, Any]:
+    """Lists the models under the root, those that come with Earthfield, and those that fields were made with.
+
+    `dim` and `fingerprint` are those of the fields; without any, what the model's own files tell. `texts` tells
+    whether the model can be asked in words.
+    """
+    shelf: Shelf = request.app.state.shelf
+    found = {path.parent.name: _blank(path) for path in _configs(catalog)}
+    keys = list(catalog.fields())
+    for key in keys:
+        told = found.setdefault(key.model, _blank(None))
+        told["fields"] += 1
+        told["periods"].add(str(key.period))
+    # One field tells for all: an index, and every question, refuses to mix two makers under one name.
+    for field in shelf.opened(list({key.model: key for key in keys}.values())):
+        found[field.key.model] |= {
+            "dim": field.dim,
+            "fingerprint": str(field.manifest["model"]["fingerprint"]),
+        }
+    listed = [
+        {"name": name, **told, "periods": sorted(told["periods"])} for name, told in sorted(found.items())
+    ]
+    return {"models": listed}
+
+
+def _blank(config: Path | None) -> dict[str, Any]:
+    told = json.loads(config.read_text()) if config else {}
+    return {
+        "periods": set(),
+        "fields": 0,
+        "dim": told.get("dim"),
+        "fingerprint": None,
+        "texts": bool(told.get("text")),
+    }
 
 
 def _configs(catalog: Catalog) -> Iterable[Path]:
-    # Only names are read here: the search service knows no torch, so it opens no model.
+    # Only descriptions are read here: the search service knows no torch, so it opens no model.
     for folder in (catalog.model("any").parent, Path(str(files("earthfield_model") / "pretrained"))):
         yield from folder.glob("*/config.json")
 

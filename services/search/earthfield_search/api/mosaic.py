@@ -89,9 +89,9 @@ def sample(fields: Sequence[Field], *, num: int = 60_000) -> NDArray[np.float32]
     parts = []
     for one in fields:
         codes, _ = _read(one, 2 if max(one.window.shape) > 512 else 0)
-        flat = codes.reshape(len(codes), -1).T
-        flat = flat[~is_missing(flat.T[:, None])[0]]
-        parts.append(values_of(flat[:: max(1, len(flat) // share)]))
+        flat = codes.reshape(len(codes), -1)
+        known = np.flatnonzero(~is_missing(flat[:, None])[0])
+        parts.append(values_of(flat[:, known[:: max(1, len(known) // share)]].T))
     return normalised(np.concatenate(parts))
 
 

@@ -25,6 +25,9 @@ Style = Literal["pca", "axes"]
 _AXES = (1, 16, 9)
 """Bands shown as red, green and blue by `axes`, as in Earth Engine's tutorial."""
 
+PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "A picture."}}
+"""How routes that give pictures answer, for the description of the service."""
+
 router = APIRouter()
 
 
@@ -124,7 +127,7 @@ def bounds(catalog: Served, model: ModelInPath, period: PeriodInPath) -> dict[st
     }
 
 
-@router.get("/fields/{model}/{period}/picture.png", response_class=Response)
+@router.get("/fields/{model}/{period}/picture.png", response_class=Response, responses=PNG)
 def picture(
     request: Request,
     model: ModelInPath,

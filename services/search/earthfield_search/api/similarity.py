@@ -1,87 +1,29 @@
-"""Where it looks alike: the nearest cells to a place, and every pixel's likeness as a picture."""
+"""Where it looks alike: the nearest cells to examples, and every pixel's likeness as a picture."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
-from earthfield.catalog import checked_name
-from earthfield_search.api.deps import (
-    PERIOD,
-    ModelInQuery,
-    PeriodInQuery,
-    PlaceInQuery,
-    Served,
-    checked_place,
-    period_of,
-)
-from earthfield_search.api.pictures import Painter
-from earthfield_search.jobs.similar import Hit, SimilarQuestion, find_similar
-from earthfield_search.places import locate
+from earthfield_search.api.asked import FOUND, SimilarRequest, told
+from earthfield_search.api.deps import ModelInQuery, Owner, PeriodInQuery, PlaceInQuery, Served
+from earthfield_search.api.pictures import PNG, Painter
+from earthfield_search.ground.places import locate
+from earthfield_search.jobs.similar import find_similar
 
 router = APIRouter()
 
 
-class SimilarRequest(BaseModel):
-    """What is similar to a place."""
+@router.post("/similarity", response_model=None, responses=FOUND)
+def similar(request: Request, catalog: Served, owner: Owner, asked: SimilarRequest) -> Response:
+    """Gives the cells most like the examples, best first, as GeoJSON points or GeoParquet.
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    model: str = Field(description="Name of a model.")
-    period: str = Field(description=PERIOD)
-    lon: float = Field(description="Longitude, degrees.")
-    lat: float = Field(description="Latitude, degrees.")
-    k: Annotated[int, Field(ge=1, le=1000, description="How many.")] = 20
-    min_distance_m: Annotated[
-        float, Field(ge=0, description="Smallest distance between two answers, and to the place, metres.")
-    ] = 0.0
-
-
-@router.post("/similarity")
-def similar(catalog: Served, request: SimilarRequest) -> dict[str, Any]:
-    """Gives the k nearest cells to a place, best first, as GeoJSON points; its own cell is not among them.
-
-    A point is the pixel of its cell that fits best.
+    Examples are places, a polygon, a vector, a text or a class of labels, less places that it does not look like.
+    Their own cells are not among the answers. A point is the pixel of its cell that fits best.
     """
-    period = period_of(request.period)
-    lon, lat = checked_place(request.lon, request.lat)
-    answer = find_similar(
-        catalog,
-        SimilarQuestion(
-            checked_name(request.model),
-            lon,
-            lat,
-            str(period),
-            k=request.k,
-            min_distance_m=request.min_distance_m,
-        ),
-    )
-    query = {
-        "model": answer.model,
-        "period": answer.period,
-        "lon": answer.lon,
-        "lat": answer.lat,
-        "tile": answer.tile,
-    }
-    return {
-        "type": "FeatureCollection",
-        "query": {**query, "k": answer.k, "is_pixel": answer.is_pixel, "cells": answer.num_cells},
-        "features": [_feature(hit) for hit in answer.hits],
-    }
+    return told(request, find_similar(catalog, asked.question(), owner=owner), asked.format)
 
 
-def _feature(hit: Hit) -> dict[str, Any]:
-    properties = {
-        name: getattr(hit, name)
-        for name in ("rank", "score", "pixel_score", "purity", "pixels", "distance_m", "tile", "period")
-    }
-    point = {"type": "Point", "coordinates": [hit.pixel_lon, hit.pixel_lat]}
-    return {"type": "Feature", "geometry": point, "properties": properties}
-
-
-@router.get("/similarity/map.png", response_class=Response)
+@router.get("/similarity/map.png", response_class=Response, responses=PNG)
 def similarity_map(
     request: Request, catalog: Served, model: ModelInQuery, period: PeriodInQuery, place: PlaceInQuery
 ) -> Response:

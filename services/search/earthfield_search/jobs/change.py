@@ -1,132 +1,34 @@
-"""What has changed: distances between two periods of every pixel, and the patches that stand out."""
+"""What has changed: distances between two periods, how likely they are by chance, and the patches."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from odc.geo.geom import Geometry
-from rasterio.features import shapes
-from scipy import ndimage
 
-from earthfield.catalog import Catalog, checked_name
-from earthfield.errors import InvalidInput, NotFound
+from earthfield.catalog import Catalog
+from earthfield.errors import EarthfieldError, InvalidInput, NotFound
 from earthfield.field import Field, fields_of
 from earthfield.progress import Progress, silent
 from earthfield.timeline import Period
-from earthfield_analysis.change import ThresholdRule, distance, patches, threshold
-from earthfield_search.comparable import check_comparable
-from earthfield_search.coverage import Coverage, coverages, strips_of
-from earthfield_search.files import answer_name, answer_path, texts, write_geojson, write_raster
+from earthfield_analysis.change import FEWEST, patches, threshold
+from earthfield_search.changes.asked import CALIBRATED, CAUTION, Calibration, ChangeAnswer, ChangeQuestion
+from earthfield_search.changes.compare import AGREEMENT, Compared, compare
+from earthfield_search.changes.patches import Found, described, numbered
+from earthfield_search.files.answers import answer_name, answer_path, texts, write_geojson, write_raster
+from earthfield_search.ground.comparable import check_comparable
+from earthfield_search.ground.coverage import coverages
+from earthfield_search.ground.places import shape_of
 
 log = logging.getLogger(__name__)
 
-CAUTION = "Distances are not calibrated: the threshold says what stands out here, not how likely a change is."
 _HECTARE_PX = 100
 _MOST_SHOWN = 1000
-
-
-@dataclass(frozen=True)
-class ChangeQuestion:
-    """What has changed between two periods?
-
-    Raises:
-        InvalidInput: the periods are equal or cannot be read, or a number is out of its range.
-    """
-
-    model: str
-    """Name of a model."""
-    before: str
-    """First valid period."""
-    after: str
-    """Second valid period."""
-    rule: ThresholdRule = "mad"
-    """How the threshold is found, see `earthfield_analysis.change.threshold`."""
-    num_sigmas: float = 4.0
-    """For `mad`, robust standard deviations above the median."""
-    threshold: float | None = None
-    """A distance to use instead, 0..2."""
-    min_pixels: int = 5
-    """Smallest patch that is reported, pixels of 0.01 ha."""
-
-    def __post_init__(self) -> None:
-        checked_name(self.model)
-        before, after = Period.parse(self.before), Period.parse(self.after)
-        if before == after:
-            raise InvalidInput(f"both periods are {before}: name two different ones")
-        if self.rule not in ("mad", "otsu"):
-            raise InvalidInput(f"threshold rule {self.rule!r} is unknown; take 'mad' or 'otsu'")
-        if self.min_pixels < 1 or not self.num_sigmas > 0:
-            raise InvalidInput("the smallest patch is 1 px, and the number of standard deviations is above 0")
-        if self.threshold is not None and not 0 <= self.threshold <= 2:
-            raise InvalidInput(f"the threshold {self.threshold} lies outside 0..2, where 1 - cosine lies")
-        object.__setattr__(self, "before", str(before))
-        object.__setattr__(self, "after", str(after))
-
-
-@dataclass(frozen=True)
-class Patch:
-    """Connected pixels that changed."""
-
-    patch: int
-    """Its number, 1 for the largest."""
-    hectares: float
-    """Its area."""
-    mean_distance: float
-    """Mean of 1 - cosine."""
-    max_distance: float
-    """Largest of 1 - cosine."""
-    lon: float
-    """A point inside, degrees."""
-    lat: float
-    """A point inside, degrees."""
-
-
-@dataclass(frozen=True)
-class ChangeAnswer:
-    """What stands out between two periods."""
-
-    model: str
-    """The model."""
-    before: str
-    """First valid period."""
-    after: str
-    """Second valid period."""
-    tiles: list[str]
-    """Tiles that both periods have."""
-    left_out: list[str]
-    """Tiles that only one of them has."""
-    pixels: int
-    """Pixels with data in both."""
-    median: float
-    """Median of 1 - cosine."""
-    threshold: float
-    """Above it a pixel stands out."""
-    rule: str
-    """How the threshold was found: `mad`, `otsu` or `given`."""
-    changed_pixels: int
-    """Pixels in patches."""
-    changed_hectares: float
-    """The same as an area."""
-    share: float
-    """Share of the pixels with data, 0..1."""
-    num_patches: int
-    """How many patches there are."""
-    patches: list[Patch] = field(default_factory=list)
-    """The largest thousand."""
-    caution: str = CAUTION
-    """What must be kept in mind."""
-    files: list[str] = field(default_factory=list)
-    """What was written."""
-    seconds: float = 0.0
-    """Wall time."""
 
 
 def detect_change(
@@ -134,7 +36,8 @@ def detect_change(
 ) -> ChangeAnswer:
     """Compares two periods of a model pixel by pixel.
 
-    Writes the distances as GeoTIFF and PNG for each group of touching tiles, and the patches as GeoJSON.
+    Writes for each group of touching tiles the distances as GeoTIFF, the logarithm of the false-alarm probability
+    as another where calibrated, and both periods and the change side by side as PNG; and all patches as GeoJSON.
 
     Args:
         catalog: where fields lie and answers go.
@@ -143,45 +46,45 @@ def detect_change(
         progress: told after each strip of a field.
 
     Raises:
-        NotFound: a period has no field, or no tile has both.
+        NotFound: a period has no field, no tile has both, or none lies in the area.
+        InvalidInput: the rule is `calibrated` and a field has no agreement, or too few pixels to fit on.
         Conflict: the fields were made by different models.
     """
     started = time.monotonic()
     first, second, alone = _pairs(catalog, question)
-    layers = [(one, _distances(one, second, progress)) for one in coverages(list(first.values()))]
-    known = np.concatenate([layer[np.isfinite(layer)] for _, layer in layers])
+    rule = _rule(question, [*first.values(), *second.values()])
+    season = question.season or ("remove" if rule == "calibrated" else "keep")
+    shape = shape_of(question.area) if question.area is not None else None
+    done = [
+        compare(one, second, calibrated=rule == "calibrated", season=season == "remove", progress=progress)
+        for one in coverages(list(first.values()), area=shape)
+    ]
+    known = np.concatenate([one.distances[np.isfinite(one.score)] for one in done])
     if not known.size:
-        raise NotFound(f"no pixel has data in both {question.before} and {question.after}")
-    limit, rule = question.threshold, "given"
-    if limit is None:
-        limit, rule = threshold(known, rule=question.rule, num_sigmas=question.num_sigmas), question.rule
-    name = answer_name(
-        "change", question.model, Period.parse(question.before).id, Period.parse(question.after).id
-    )
-    found: list[tuple[Patch, dict[str, Any]]] = []
-    paths, changed = [], 0
-    for coverage, layer in layers:
-        numbers = patches(np.nan_to_num(layer, nan=-1) > limit, min_pixels=question.min_pixels)
-        changed += int((numbers > 0).sum())
-        found += _described(coverage, layer, numbers)
-        base = answer_path(catalog, folder, f"{name}{coverage.suffix}.tif")
-        paths += _write(base, coverage, layer, numbers > 0, question, limit)
-    found = _renumbered(found)
-    about = {"model": question.model, "before": question.before, "after": question.after, "caution": CAUTION}
-    paths.append(
-        write_geojson(
-            answer_path(catalog, folder, f"{name}.geojson"), [one for _, one in found],
-            earthfield={**about, "threshold": limit, "rule": rule},
-        )
-    )  # fmt: skip
+        raise _nothing(question, done)
+    limit = _limit(question, rule, known)
+    flagged = [_flagged(one, question, limit) for one in done]
+    numbers = [patches(one, min_pixels=question.min_pixels) for one in flagged]
+    found = numbered([one for part, own in zip(done, numbers, strict=True) for one in described(part, own)])
+    paths = _write(catalog, folder, question, (rule, limit), done, numbers, found)
+    changed = sum(int((one > 0).sum()) for one in numbers)
     log.info(
         "%d patches of %s changed from %s to %s", len(found), question.model, question.before, question.after
     )
+    is_calibrated = rule == "calibrated"
     return ChangeAnswer(
-        model=question.model, before=question.before, after=question.after, tiles=sorted(first), left_out=alone,
-        pixels=int(known.size), median=float(np.median(known)), threshold=float(limit), rule=rule,
+        model=question.model, before=question.before, after=question.after,
+        tiles=sorted(held.key.tile.id for one in done for held in one.coverage.fields), left_out=alone,
+        pixels=int(known.size), hectares=known.size / _HECTARE_PX,
+        unjudged_pixels=sum(int((np.isfinite(one.distances) & ~np.isfinite(one.score)).sum()) for one in done),
+        median=float(np.median(known)), threshold=limit, rule=rule, season=season,
+        false_alarms=question.false_alarms if is_calibrated else None,
+        flagged_pixels=sum(int(one.sum()) for one in flagged),
+        false_hectares=question.false_alarms * known.size / _HECTARE_PX if is_calibrated else None,
         changed_pixels=changed, changed_hectares=changed / _HECTARE_PX, share=changed / known.size,
-        num_patches=len(found), patches=[one for one, _ in found[:_MOST_SHOWN]], files=texts(paths),
+        num_patches=len(found), patches=[one.patch for one in found[:_MOST_SHOWN]],
+        calibrations=[_told(one) for one in done if one.null is not None],
+        caution=CALIBRATED if is_calibrated else CAUTION, files=texts(paths),
         seconds=time.monotonic() - started,
     )  # fmt: skip
 
@@ -206,73 +109,84 @@ def _pairs(
     return {tile: both[0][tile] for tile in shared}, {tile: both[1][tile] for tile in shared}, alone
 
 
-def _distances(coverage: Coverage, second: dict[str, Field], progress: Progress) -> NDArray[np.float32]:
-    layer = coverage.blank(float("nan"), np.float32)
-    for done, held in enumerate(coverage.fields, 1):
-        other = second[held.key.tile.id]
-        for window in strips_of(held.window & other.window):
-            layer[coverage.place(window)] = distance(held.vectors(window), other.vectors(window))
-        progress("comparing every pixel", done, len(coverage.fields))
-    return layer
+def _rule(question: ChangeQuestion, fields: Sequence[Field]) -> str:
+    if question.threshold is not None:
+        return "given"
+    without = [one.key.id for one in fields if AGREEMENT not in one.quality_names]
+    if question.rule == "calibrated" and without:
+        raise InvalidInput(
+            f"{without[0]} has no quality layer `{AGREEMENT}`, which tells a pixel's noise: make it with "
+            "`earthfield embed --agreement --overwrite`, or take the rule mad or otsu"
+        )
+    return question.rule or ("mad" if without else "calibrated")
 
 
-def _described(
-    coverage: Coverage, layer: NDArray[np.float32], numbers: NDArray[np.int32]
-) -> list[tuple[Patch, dict[str, Any]]]:
-    """Gives every patch with its GeoJSON feature, in longitude and latitude."""
-    last = int(numbers.max())
-    if not last:
-        return []
-    order = np.arange(1, last + 1)
-    sizes = np.bincount(numbers.ravel())[1:]
-    means = np.atleast_1d(ndimage.mean(layer, numbers, order))
-    peaks = np.atleast_1d(ndimage.maximum(layer, numbers, order))
-    parts: dict[int, list[Any]] = {}
-    transform = coverage.geobox.transform
-    for outline, number in shapes(numbers, mask=numbers > 0, connectivity=8, transform=transform):
-        parts.setdefault(int(number), []).append(shapely.geometry.shape(outline))
-    found = []
-    for number in order:
-        shape = shapely.union_all(parts[int(number)])
-        inside = shapely.point_on_surface(shape)
-        crs = f"EPSG:{coverage.epsg}"
-        lon, lat = Geometry(inside, crs).to_crs("EPSG:4326").geom.coords[0]
-        size, mean, peak = int(sizes[number - 1]), float(means[number - 1]), float(peaks[number - 1])
-        outline = shapely.set_precision(Geometry(shape, crs).to_crs("EPSG:4326").geom, 1e-7)
-        one = Patch(int(number), size / _HECTARE_PX, mean, peak, lon, lat)
-        found.append((one, {"type": "Feature", "geometry": shapely.geometry.mapping(outline)}))
-    return found
+def _nothing(question: ChangeQuestion, done: Sequence[Compared]) -> EarthfieldError:
+    """Tells why no pixel can be judged."""
+    there = sum(int(np.isfinite(one.distances).sum()) for one in done)
+    if there:
+        return InvalidInput(
+            f"none of the {there} pixels can be judged: false alarms are calibrated on at least {FEWEST} pixels of "
+            "the fields that have data and agreement in both periods; take the rule mad or a threshold"
+        )
+    where = " in the area" if question.area is not None else ""
+    return NotFound(f"no pixel{where} has data in both {question.before} and {question.after}")
 
 
-def _renumbered(found: Sequence[tuple[Patch, dict[str, Any]]]) -> list[tuple[Patch, dict[str, Any]]]:
-    """Numbers patches of all coverages together, the largest first, and puts what they are into their features."""
-    done = []
-    for number, (one, feature) in enumerate(sorted(found, key=lambda pair: -pair[0].hectares), 1):
-        numbers = {"patch": number, "hectares": one.hectares}
-        numbers |= {"mean_distance": round(one.mean_distance, 5), "max_distance": round(one.max_distance, 5)}
-        patch = Patch(number, one.hectares, one.mean_distance, one.max_distance, one.lon, one.lat)
-        done.append((patch, {**feature, "properties": numbers}))
-    return done
+def _limit(question: ChangeQuestion, rule: str, known: NDArray[np.float32]) -> float | None:
+    if rule == "mad" or rule == "otsu":
+        return float(
+            threshold(known, rule="mad" if rule == "mad" else "otsu", num_sigmas=question.num_sigmas)
+        )
+    return question.threshold
+
+
+def _flagged(one: Compared, question: ChangeQuestion, limit: float | None) -> NDArray[np.bool_]:
+    if limit is None:
+        return np.asarray(np.nan_to_num(one.score, nan=-1) >= -np.log10(question.false_alarms))
+    return np.asarray(np.nan_to_num(one.distances, nan=-1) > limit)
+
+
+def _told(one: Compared) -> Calibration:
+    assert one.null is not None
+    tiles = [held.key.tile.id for held in one.coverage.fields]
+    removed = one.shift.size if one.shift is not None else 0.0
+    null = one.null
+    return Calibration(tiles, null.pixels, removed, null.gain, null.floor, null.dof_above, null.dof_below)
 
 
 def _write(
-    raster: Path,
-    coverage: Coverage,
-    layer: NDArray[np.float32],
-    changed: NDArray[np.bool_],
+    catalog: Catalog,
+    folder: Path | None,
     question: ChangeQuestion,
-    limit: float,
+    decided: tuple[str, float | None],
+    done: Sequence[Compared],
+    numbers: Sequence[NDArray[np.int32]],
+    found: Sequence[Found],
 ) -> list[Path]:
-    from earthfield_search.pictures import draw_values
-
-    tags = {
-        "model": question.model, "before": question.before, "after": question.after, "threshold": f"{limit:.6f}",
-        "caution": CAUTION,
+    rule, limit = decided
+    parts = [question.model, Period.parse(question.before).id, Period.parse(question.after).id]
+    name = answer_name("change", *parts)
+    about: dict[str, Any] = {
+        "model": question.model, "before": question.before, "after": question.after, "rule": rule,
+        "caution": CALIBRATED if rule == "calibrated" else CAUTION,
+        **({"false_alarms": question.false_alarms} if limit is None else {"threshold": round(limit, 6)}),
     }  # fmt: skip
-    write_raster(raster, layer, coverage, nodata=float("nan"), name="1 - cosine", tags=tags)
-    picture = draw_values(
-        raster.with_suffix(".png"), layer, coverage, colours="cividis", outline=changed, threshold=limit,
-        title=f"What changed?  {question.model}, {question.before} to {question.after}",
-        meaning="1 - cosine of the two periods (not calibrated)",
-    )  # fmt: skip
-    return [raster, picture]
+    paths = []
+    for one, own in zip(done, numbers, strict=True):
+        base = answer_path(catalog, folder, f"{name}{one.coverage.suffix}.tif")
+        paths += _rasters(base, one, own > 0, about)
+    geojson = answer_path(catalog, folder, f"{name}.geojson")
+    return [*paths, write_geojson(geojson, [one.feature() for one in found], earthfield=about)]
+
+
+def _rasters(path: Path, one: Compared, changed: NDArray[np.bool_], about: dict[str, Any]) -> list[Path]:
+    from earthfield_search.changes.picture import draw_change
+
+    nan, tags = float("nan"), {name: str(value) for name, value in about.items()}
+    paths = [write_raster(path, one.distances, one.coverage, nodata=nan, name="1 - cosine", tags=tags)]
+    if one.null is not None:
+        beside = path.with_name(f"{path.stem}_false_alarm.tif")
+        name = "log10 of the false-alarm probability"
+        paths.append(write_raster(beside, -one.score, one.coverage, nodata=nan, name=name, tags=tags))
+    return [*paths, draw_change(path.with_suffix(".png"), one, changed, about)]

@@ -15,18 +15,25 @@ from earthfield.errors import InvalidInput
 from earthfield.field import QUALITY_NODATA, Field
 from earthfield.grid import PIXEL_M, TILE_PX, Window
 from earthfield.storage import hash_of
+from earthfield_search.cells.zcurve import places_of
 
 QUALITY_PREFIX = "clear_"
 """Quality layers that count clear observations of a source; each becomes a column of that name."""
 _STRIP_PX = 256
 
 
-def schema_of(model: str, *, dim: int = DIM) -> pa.Schema:
+def schema_of(model: str, *, dim: int = DIM, space: str = "") -> pa.Schema:
     """Gives the columns that every table has; columns of quality layers follow.
 
-    `row` and `col` count cells of `cell_px` pixels in the zone's grid, so that pixel row = row x cell_px; `lon` and
-    `lat` are the cell's centre in degrees; `purity` is the length of the mean of its unit vectors, 1 where all its
-    pixels agree; `pixels` counts those with data; `start` and `end` bound the valid period.
+    `row` and `col` count cells of `cell_px` pixels in the zone's grid, so that pixel row = row x cell_px; `lon`
+    and `lat` are the cell's centre in degrees, `place` its number on a curve that keeps near cells together;
+    `purity` is the length of the mean of its unit vectors, 1 where all its pixels agree; `pixels` counts those
+    with data; `start` and `end` bound the valid period.
+
+    Args:
+        model: name of the model.
+        dim: length of its vectors.
+        space: fingerprint of the model, which tells vectors apart that cannot be compared.
     """
     return pa.schema(
         [
@@ -44,8 +51,9 @@ def schema_of(model: str, *, dim: int = DIM) -> pa.Schema:
             ("end", pa.timestamp("us", tz="UTC")),
             ("model", pa.string()),
             ("fingerprint", pa.string()),
+            ("place", pa.int64()),
         ],
-        metadata={"model": model, "dim": str(dim)},
+        metadata={"model": model, "dim": str(dim), "space": space},
     )
 
 
@@ -54,6 +62,11 @@ def fingerprint_of(field: Field, *, cell_px: int) -> str:
     told = field.manifest["files"]
     files = {name: told[name]["sha256"] for name in ("embedding.tif", "quality.tif") if name in told}
     return hash_of({"inputs": field.fingerprint, "files": files, "cell_px": cell_px})
+
+
+def space_of(field: Field) -> str:
+    """Gives the fingerprint of the model that made a field: vectors of two such models cannot be compared."""
+    return str(field.manifest["model"]["fingerprint"])
 
 
 def cells_of(field: Field, *, cell_px: int = 8) -> pa.Table:
@@ -154,7 +167,7 @@ def _table(
     vectors = (sums[kept] / length[kept][:, None]).astype(np.float16)
     lon, lat = _centres(field.key.tile.epsg, rows, cols, cell_px)
     num, key = len(rows), field.key
-    schema = schema_of(key.model, dim=sums.shape[-1])
+    schema = schema_of(key.model, dim=sums.shape[-1], space=space_of(field))
     columns = [
         pa.array([key.tile.id] * num),
         pa.array([key.period.id] * num),
@@ -170,6 +183,7 @@ def _table(
         pa.array([key.period.end] * num, schema.field("end").type),
         pa.array([key.model] * num),
         pa.array([fingerprint_of(field, cell_px=cell_px)] * num),
+        pa.array(places_of(lon, lat)),
     ]
     table = pa.Table.from_arrays(columns, schema=schema)
     for name, layer in sorted(layers.items()):

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from earthfield.grid import PIXEL_M
 from earthfield.storage import whole_file
-from earthfield_search.coverage import Coverage
-from earthfield_search.places import pixel_centre
+from earthfield_search.ground.coverage import Coverage
+from earthfield_search.ground.places import pixel_centre
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
 """Colours that people with any colour vision tell apart. Source: Okabe and Ito, 2008; black lightened."""
@@ -102,11 +102,17 @@ def draw_values(
 
 
 def draw_classes(
-    path: Path, classes: NDArray[np.uint8], coverage: Coverage, *, title: str, names: Sequence[str]
+    path: Path,
+    classes: NDArray[np.uint8],
+    coverage: Coverage,
+    *,
+    title: str,
+    names: Sequence[str],
+    colours: Sequence[str] | None = None,
 ) -> Path:
     """Draws a layer of classes (H, W), 1..K, 0 for no data, with a legend; arguments as in `draw_values`."""
     figure, axes, view = _canvas(coverage, title)
-    colours = class_colours(len(names))
+    colours = colours or class_colours(len(names))
     shown = np.ma.masked_equal(view.thin(classes), 0)
     norm = BoundaryNorm(np.arange(0.5, len(names) + 1), len(names))
     axes.imshow(shown, extent=view.extent, cmap=ListedColormap(colours), norm=norm, interpolation="nearest")
@@ -135,7 +141,8 @@ class _View:
         return 0.0, width * PIXEL_M / self.unit_m, 0.0, height * PIXEL_M / self.unit_m
 
     def thin(self, layer: NDArray[Any]) -> NDArray[Any]:
-        return layer[:: self.step, :: self.step]
+        """Gives a layer as the picture shows it; a raster's view is thin already."""
+        return layer[:: self.step, :: self.step] if layer.shape == self.coverage.window.shape else layer
 
     def xy(self, rows: Sequence[float], cols: Sequence[float]) -> tuple[NDArray[Any], NDArray[Any]]:
         window, scale = self.coverage.window, PIXEL_M / self.unit_m
@@ -218,3 +225,119 @@ def _save(figure: Figure, path: Path) -> Path:
             temporary, format="png", metadata={"Software": None}, bbox_inches="tight", pad_inches=0.15
         )
     return path
+
+
+def draw_panels(
+    path: Path,
+    pictures: Sequence[tuple[str, NDArray[np.uint8]]],
+    values: NDArray[np.float32],
+    coverage: Coverage,
+    *,
+    title: str,
+    name: str,
+    meaning: str,
+    limits: tuple[float, float] | None = None,
+    threshold: float | None = None,
+    outline: NDArray[np.bool_] | None = None,
+) -> Path:
+    """Draws pictures (h, w, 4) RGBA with their names, and a layer (H, W) of the same place beside them.
+
+    Args:
+        path: where the PNG goes.
+        pictures: each with its name; all over the coverage.
+        values: the layer, NaN for no data.
+        coverage: where they lie.
+        title: of all of it; a second line says place and size.
+        name: of the layer.
+        meaning: what its colour bar shows, with its unit.
+        limits: as in `draw_values`.
+        threshold: as in `draw_values`.
+        outline: as in `draw_values`, drawn over everything.
+    """
+    height, width = coverage.window.shape
+    count, is_wide = len(pictures) + 1, width > 1.6 * height
+    side = 3.7
+    size = (side * 1.9 + 1.6, side * 1.9 * height / width * count + 1.6)
+    if not is_wide:
+        size = (side * count + 1.2, side * min(height / width, 2.5) + 0.6)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    grid = figure.subplots(count, 1) if is_wide else figure.subplots(1, count)
+    view, unit, where = _place_of(coverage)
+    for axes, (label, picture) in zip(grid, pictures, strict=False):
+        axes.imshow(picture, extent=view.extent, interpolation="nearest")
+        axes.set_title(label, loc="left", fontsize=10)
+    low, high = limits or _limits(values)
+    image = grid[-1].imshow(
+        view.thin(values), extent=view.extent, cmap="cividis", vmin=low, vmax=high, interpolation="nearest"
+    )
+    grid[-1].set_title(name, loc="left", fontsize=10)
+    bar = figure.colorbar(image, ax=grid[-1], shrink=0.85, pad=0.02, extend=_extend(values, low, high))
+    bar.set_label(meaning, fontsize=8.5)
+    bar.ax.tick_params(labelsize=8)
+    if threshold is not None and low < threshold < high:
+        bar.ax.axhline(threshold, color="white", linewidth=2.5)
+        bar.ax.axhline(threshold, color="black", linewidth=1.2, linestyle="--")
+    for axes in grid:
+        axes.set_facecolor(_NO_DATA)
+        axes.tick_params(labelsize=7.5)
+        axes.set_xlabel(f"east, {unit}", fontsize=8)
+        if outline is not None and outline.any():
+            _outline(axes, view, outline)
+    grid[0].set_ylabel(f"north, {unit}", fontsize=8)
+    figure.suptitle(f"{title}\n{where}", x=0.01, ha="left", fontsize=10.5)
+    return _save(figure, path)
+
+
+def _place_of(coverage: Coverage) -> tuple[_View, str, str]:
+    """Gives how a coverage is laid on axes, their unit, and its place and size in words."""
+    height, width = coverage.window.shape
+    longest, window = max(height, width), coverage.window
+    unit_m, unit = (1000.0, "km") if longest * PIXEL_M >= 3000 else (1.0, "m")
+    lon, lat = pixel_centre(coverage.epsg, (window.y0 + window.y1 - 1) / 2, (window.x0 + window.x1 - 1) / 2)
+    centre = f"centre {abs(lat):.4f}°{'N' if lat >= 0 else 'S'} {abs(lon):.4f}°{'E' if lon >= 0 else 'W'}"
+    size = f"{width * PIXEL_M / unit_m:g} x {height * PIXEL_M / unit_m:g} {unit}"
+    view = _View(coverage, unit_m, max(1, math.ceil(longest / _MAX_SIDE_PX)))
+    return view, unit, f"{centre}, {size}, EPSG:{coverage.epsg}"
+
+
+def draw_lines(
+    path: Path,
+    labels: Sequence[str],
+    lines: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    meaning: str,
+    marked: Sequence[bool] = (),
+    marked_as: str = "",
+) -> Path:
+    """Draws a line for each name over the same labels, NaN where a line has a gap.
+
+    Args:
+        path: where the PNG goes.
+        labels: what stands below, west to east.
+        lines: values by name.
+        title: first line.
+        meaning: what the values are.
+        marked: which labels a dotted line stands at.
+        marked_as: what such a line says.
+    """
+    figure = Figure(figsize=(max(6.4, 0.62 * len(labels) + 3.4), 4.2), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    places = np.arange(len(labels))
+    for colour, (name, values) in zip(class_colours(len(lines)), lines.items(), strict=True):
+        axes.plot(places, values, marker="o", markersize=4.5, linewidth=1.8, color=colour, label=name)
+    at = [place for place, mark in zip(places, marked, strict=False) if mark]
+    for number, place in enumerate(at):
+        axes.axvline(
+            float(place), color="#555555", linewidth=1, linestyle=":", label=marked_as if not number else None
+        )
+    many = len(labels) > 6
+    axes.set_xticks(places, labels, rotation=30 if many else 0, ha="right" if many else "center")
+    axes.set_ylabel(meaning)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.tick_params(labelsize=8.5)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, frameon=False, fontsize=8.5)
+    return _save(figure, path)

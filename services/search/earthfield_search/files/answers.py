@@ -15,7 +15,7 @@ from rasterio.io import MemoryFile
 from earthfield.catalog import Catalog
 from earthfield.field import safe_label
 from earthfield.storage import whole_file
-from earthfield_search.coverage import Coverage
+from earthfield_search.ground.coverage import Coverage
 
 
 def answer_path(catalog: Catalog, folder: Path | None, name: str) -> Path:

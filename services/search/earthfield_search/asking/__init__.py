@@ -1,0 +1,1 @@
+"""Questions of likeness: what is looked for, where, and what was found."""

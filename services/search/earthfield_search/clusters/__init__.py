@@ -1,0 +1,1 @@
+"""Clusters that keep their numbers and colours."""

@@ -1,0 +1,1 @@
+"""`earthfield index`, `search`, `cluster`, `change`, .. and `serve search`: one module a command."""

@@ -1,0 +1,1 @@
+"""Answers as files: rasters, shapes, tables and pictures."""
