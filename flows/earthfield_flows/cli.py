@@ -22,6 +22,7 @@ from earthfield.terminal import (
     root_or_default,
     show_json,
 )
+from earthfield_flows.options import AllowOption, CoregisterOption, SkipUnreadableOption, SourcesOption
 from earthfield_flows.stack_cli import down, up
 
 __all__ = ["down", "map_area", "up"]
@@ -39,19 +40,10 @@ def map_area(
     support: Annotated[
         str | None, typer.Option(help="When the inputs were taken, if wider than the period itself.")
     ] = None,
-    sources: Annotated[
-        list[str] | None, typer.Option("--source", help="Sources to read (all input sources); repeatable.")
-    ] = None,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Leave unreadable items out, counted, and go on.")
-    ] = False,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(help="Folders and hosts that items may lead to beyond the catalogue's own; repeatable."),
-    ] = None,
-    coregister: Annotated[
-        bool, typer.Option("--coregister", help="Shift each acquisition onto the tile's reference.")
-    ] = False,
+    sources: SourcesOption = None,
+    skip_unreadable: SkipUnreadableOption = False,
+    allow: AllowOption = None,
+    coregister: CoregisterOption = False,
     encoder: EncoderOption = None,
     agreement: AgreementOption = True,
     dtype: DtypeOption = "int8",
@@ -80,12 +72,16 @@ def map_area(
         skip_unreadable=skip_unreadable, allow=tuple(allow or ()), coregister=coregister,
         encoder=encoder, agreement=agreement, dtype=dtype, precision=precision, overwrite=overwrite,
     )  # fmt: skip
+    from earthfield_flows.checking import check, planned
     from earthfield_flows.engine import engine
 
+    with bars() as progress:
+        plan = check(request, progress=progress)
     with engine(), bars() as progress:
-        from earthfield_flows.map import map_flow, telling
+        from earthfield_flows.map import map_flow
+        from earthfield_flows.progress import telling
 
-        with telling(progress):
+        with telling(progress), planned(plan):
             report = map_flow(request.model_dump(mode="json"))
     if json:
         show_json(report)

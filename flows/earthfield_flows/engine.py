@@ -14,6 +14,13 @@ from earthfield.settings import Settings
 from earthfield.storage import make_folder
 
 _START_TIMEOUT_S = 120.0
+_PRIVATE = "EARTHFIELD_PRIVATE_ENGINE"
+"""Set where the server is of this command alone; children that compute for it see it too."""
+
+
+def is_private() -> bool:
+    """Tells whether nobody but this command sees its runs: nothing needs to be shown or kept apart then."""
+    return bool(os.environ.get(_PRIVATE))
 
 
 @contextmanager
@@ -40,7 +47,7 @@ def engine() -> Iterator[None]:
         finally:
             server.should_exit = True
             thread.join(timeout=10)
-            del os.environ["PREFECT_API_URL"]
+            del os.environ["PREFECT_API_URL"], os.environ[_PRIVATE]
 
 
 def _environment(port: int) -> dict[str, str]:
@@ -49,11 +56,12 @@ def _environment(port: int) -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "DO_NOT_TRACK": "1",
     }
     unset = {name: value for name, value in defaults.items() if name not in os.environ}
-    return {**unset, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    return {**unset, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", _PRIVATE: "yes"}
 
 
 def _started(listener: socket.socket):  # type: ignore[no-untyped-def]

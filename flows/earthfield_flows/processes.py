@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ import psutil
 from earthfield.storage import write_json
 
 _SAME_START_S = 1.0
+_MARK = "EARTHFIELD_STARTED_AS"
+"""In the environment of whatever was started, and of all that it starts: what a process left can be told by it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Running:
     """Where it answers."""
     log: str
     """File with everything it says."""
+    mark: str = ""
+    """What its environment carries, and that of its children and theirs."""
 
     @property
     def process(self) -> psutil.Process | None:
@@ -48,13 +53,14 @@ def start(
     name: str, command: Sequence[str], *, folder: Path, address: str, environment: Mapping[str, str]
 ) -> Running:
     """Starts a process in a group of its own; its log and its pid file lie in `folder`."""
-    log = folder / f"{name}.log"
+    log, mark = folder / f"{name}.log", f"{name}-{uuid.uuid4().hex}"
     with log.open("ab") as output:
         process = subprocess.Popen(
             list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            env={**os.environ, **environment}, start_new_session=True,
+            env={**os.environ, **environment, _MARK: mark}, start_new_session=True,
         )  # fmt: skip
-    running = Running(name, process.pid, psutil.Process(process.pid).create_time(), address, str(log))
+    started = psutil.Process(process.pid).create_time()
+    running = Running(name, process.pid, started, address, str(log), mark)
     write_json(_pid_file(folder, name), asdict(running))
     return running
 
@@ -68,6 +74,8 @@ def recorded(folder: Path) -> list[Running]:
 def stop(running: Running, *, folder: Path, timeout_s: float = 15.0) -> bool:
     """Ends a process, its group and its children; asks first, and insists after `timeout_s`.
 
+    What a process that was killed has left is ended too, at once: nobody watches over it any more.
+
     Returns:
         Whether it was still there. Another process that got its pid meanwhile is left alone.
     """
@@ -76,16 +84,42 @@ def stop(running: Running, *, folder: Path, timeout_s: float = 15.0) -> bool:
         family = _family(leader)
         _signal_group(running.pid, signal.SIGTERM)
         _wait_gone([leader], timeout_s)
-        family = list({one.pid: one for one in [*family, *_members(running.pid)]}.values())
+        _end([*family, *_members(running.pid), *left_by(running)], 5.0)
+    else:
+        _end(left_by(running), 0.0)
+    _pid_file(folder, running.name).unlink(missing_ok=True)
+    return leader is not None
+
+
+def left_by(running: Running) -> list[psutil.Process]:
+    """Lists what a process has started and is still there, whether or not it is itself."""
+    return carrying(_MARK, running.mark) if running.mark else []
+
+
+def carrying(name: str, value: str) -> list[psutil.Process]:
+    """Lists the processes of this user whose environment has a variable of a value."""
+    return [one for one in psutil.process_iter() if _carries(one, name, value)]
+
+
+def _carries(process: psutil.Process, name: str, value: str) -> bool:
+    try:
+        return process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return False  # it has ended, or is somebody else's
+
+
+def _end(processes: Sequence[psutil.Process], grace_s: float) -> None:
+    """Ends processes; those that are still there after a time are not asked again."""
+    family = list({one.pid: one for one in processes}.values())
+    if grace_s:
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
-        for process in _wait_gone(family, 5.0):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        _wait_gone(family, 5.0)
-    _pid_file(folder, running.name).unlink(missing_ok=True)
-    return leader is not None
+        family = _wait_gone(family, grace_s)
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    _wait_gone(family, 5.0)
 
 
 def last_words(running: Running, *, num: int = 3) -> str:

@@ -1,50 +1,27 @@
-"""Everything that a person needs on one machine: Prefect, the flows, the search service and the dashboard."""
+"""Everything that a person needs on one machine: Prefect, flows, the search service, an encoder, the dashboard."""
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
+import json
 import socket
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import httpx
-
-from earthfield.errors import Conflict, Unavailable
+from earthfield.errors import Conflict, NotFound, Unavailable
 from earthfield.progress import Progress, silent
 from earthfield.settings import Settings
-from earthfield.storage import make_folder
+from earthfield.storage import make_folder, write_json
+from earthfield_flows.parts import HOST, Part, Ports, Wanted, environment_of, parts_of
 from earthfield_flows.processes import Running, last_words, recorded, start, stop
 
-_HOST = "127.0.0.1"
-_LOGGERS = "earthfield,earthfield_ingest,earthfield_infer,earthfield_search"
+__all__ = ["Ports", "Stack", "has_encoder", "kept", "start_stack", "stop_stack"]
 
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the servers listen, all on the loopback address."""
-
-    dashboard: int = 8800
-    """The pages."""
-    search: int = 8801
-    """The search service."""
-    prefect: int = 8802
-    """Prefect's API."""
-
-    @classmethod
-    def of(cls, settings: Settings) -> Ports:
-        """Gives the ports of the settings' addresses."""
-        search, prefect = urlsplit(settings.search_url).port, urlsplit(settings.prefect_url).port
-        return cls(settings.dashboard_port, search or cls.search, prefect or cls.prefect)
-
-    @classmethod
-    def from_base(cls, base: int) -> Ports:
-        """Gives three ports in a row."""
-        return cls(base, base + 1, base + 2)
+_KEPT, _LOCK = "stack.json", "stack.lock"
 
 
 @dataclass(frozen=True)
@@ -52,9 +29,16 @@ class Stack:
     """What is running."""
 
     services: tuple[Running, ...]
-    """Every process, in the order in which they were started."""
-    was_running: bool = False
-    """Whether it was there before."""
+    """Every process, those first that others need."""
+    started: tuple[str, ...] = ()
+    """Names of those that were started now; the others were running."""
+    seconds: float = 0.0
+    """How long it took until all of them answered."""
+
+    @property
+    def was_running(self) -> bool:
+        """Whether all of it was there before."""
+        return not self.started
 
     @property
     def dashboard(self) -> str:
@@ -67,131 +51,163 @@ def start_stack(
     *,
     ports: Ports | None = None,
     catalog: str = "",
+    encoder: bool = False,
     timeout_s: float = 120.0,
     progress: Progress = silent,
 ) -> Stack:
-    """Starts the stack over a root and waits until every part of it answers.
+    """Starts over a root what of the stack is not running, and waits until every part of it answers.
+
+    A stack of which a part has died is mended: that part alone is started again, as the stack was asked for first.
 
     Args:
         root: folder that holds every artefact; pid files and logs go to `run` in it.
         ports: where the servers listen; those of the settings when absent.
         catalog: STAC catalogue that the dashboard offers first.
+        encoder: whether an encoder is a part of its own; otherwise each run encodes in its own process.
         timeout_s: how long one part may take to answer.
         progress: told how many parts are up.
 
     Raises:
-        Conflict: a port is taken, or a part of an earlier stack is still running.
-        Unavailable: a part did not start; nothing of the stack is left running.
+        Conflict: a port is taken, or the stack that is running was asked for otherwise.
+        Unavailable: a part did not start; nothing that was started here is left running.
     """
-    folder = make_folder(root.absolute() / "run")
-    before = recorded(folder)
-    alive = [one for one in before if one.process is not None]
-    if alive and len(alive) == len(before) == len(_PARTS):
-        return Stack(tuple(before), was_running=True)
-    if alive:
-        names = ", ".join(one.name for one in alive)
-        raise Conflict(
-            f"a part of the stack ({names}) is still running under {root}: run `earthfield down` first"
-        )
-    chosen = ports or Ports.of(Settings())
-    _check_free(chosen)
-    environment = _environment(root.absolute(), chosen, catalog)
-    services: list[Running] = []
-    try:
-        for name, command, address, _ in _parts(chosen):
-            if name == "flows":
-                _wait(services[0], _parts(chosen)[0][3], timeout_s)
-            services.append(start(name, command, folder=folder, address=address, environment=environment))
-        for done, (running, part) in enumerate(zip(services, _parts(chosen), strict=True)):
-            progress("starting", done, len(services))
-            _wait(running, part[3], timeout_s)
-        progress("starting", len(services), len(services))
-    except BaseException:
-        stop_stack(root)
-        raise
-    return Stack(tuple(services))
+    began, folder = time.monotonic(), make_folder(root.absolute() / "run")
+    with _alone(folder):
+        before = {one.name: one for one in recorded(folder)}
+        is_there = any(one.process is not None for one in before.values())
+        wanted = _mended(folder, ports, catalog) if is_there else None
+        if wanted is None:
+            wanted = Wanted(ports or Ports.of(Settings()), catalog, encoder)
+        parts = parts_of(wanted)
+        missing = [one for one in parts if one.name not in before or before[one.name].process is None]
+        # What it left would be in the way: runs that nobody watches over, ports.
+        for one in before.values():
+            if one.process is None:
+                stop(one, folder=folder)
+        _check_free(missing, wanted.ports)
+        write_json(folder / _KEPT, asdict(wanted))
+        services = _started(folder, parts, missing, before, wanted, timeout_s, progress)
+    return Stack(tuple(services), tuple(one.name for one in missing), time.monotonic() - began)
 
 
 def stop_stack(root: Path) -> list[str]:
     """Ends exactly the processes that `start_stack` started over a root; gives the names of those alive."""
     folder = root.absolute() / "run"
-    return [one.name for one in reversed(recorded(folder)) if stop(one, folder=folder)]
+    found = recorded(folder)
+    # The flows first: a run that is ended tells Prefect so.
+    first, others = (
+        [one for one in found if one.name == "flows"],
+        [one for one in found if one.name != "flows"],
+    )
+    ended = [one.name for one in first if stop(one, folder=folder)]
+    with ThreadPoolExecutor(len(others) or 1) as pool:
+        alive = list(pool.map(lambda one: stop(one, folder=folder), others))
+    return ended + [one.name for one, was_alive in zip(others, alive, strict=True) if was_alive]
 
 
-_PARTS = ("prefect", "search", "dashboard", "flows")
-_Part = tuple[str, list[str], str, Callable[[Running], bool]]
+def kept(root: Path) -> Wanted | None:
+    """Gives what the stack of a root was last asked to be, None where none was started."""
+    try:
+        content = json.loads((root.absolute() / "run" / _KEPT).read_text())
+        return Wanted(**{**content, "ports": Ports(**content["ports"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _parts(ports: Ports) -> list[_Part]:
-    """Name, command, address and health check of each part; flows come last, because they need Prefect."""
-    python, api = [sys.executable, "-m"], f"http://{_HOST}:{ports.prefect}/api"
-    search, dashboard = f"http://{_HOST}:{ports.search}", f"http://{_HOST}:{ports.dashboard}"
-    health = f"{dashboard}/_stcore/health"
-    prefect = [*python, "prefect", "server", "start", "--host", _HOST, "--port", str(ports.prefect)]
-    return [
-        ("prefect", prefect, api, lambda _: _answers(f"{api}/health")),
-        ("search", [*python, "earthfield_search.api.server"], search, lambda _: _answers(f"{search}/health")),
-        ("dashboard", [*python, "earthfield_dashboard"], dashboard, lambda _: _answers(health)),
-        ("flows", [*python, "earthfield_flows.deploy"], api, lambda one: _is_polled(api, one)),
-    ]  # fmt: skip
+def has_encoder(root: Path) -> bool:
+    """Tells whether an encoder can be served over a root: the server's files are there, and a model to serve."""
+    from earthfield.errors import InvalidInput
+    from earthfield_infer.serving.install import server_files
+
+    try:
+        server_files()
+    except (NotFound, InvalidInput):
+        return False
+    from earthfield_flows.encoder import model_to_serve
+
+    return model_to_serve(root) is not None
 
 
-def _environment(root: Path, ports: Ports, catalog: str) -> dict[str, str]:
-    found = Path(catalog) if catalog else None
-    api = f"http://{_HOST}:{ports.prefect}/api"
-    return {
-        "EARTHFIELD_ROOT": str(root),
-        "EARTHFIELD_CATALOG": str(found.absolute()) if found and found.exists() else catalog,
-        "EARTHFIELD_SEARCH_URL": f"http://{_HOST}:{ports.search}",
-        "EARTHFIELD_PREFECT_URL": api,
-        "EARTHFIELD_DASHBOARD_PORT": str(ports.dashboard),
-        "PREFECT_HOME": str(root / "run" / "prefect"),
-        "PREFECT_API_URL": api,
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # What the services say goes into the log of the run.
-        "PREFECT_LOGGING_EXTRA_LOGGERS": _LOGGERS,
-        "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
-        "DO_NOT_TRACK": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+def _mended(folder: Path, ports: Ports | None, catalog: str) -> Wanted | None:
+    """What the stack that is partly there was asked to be."""
+    found = kept(folder.parent)
+    if found is None:
+        raise Conflict(
+            f"parts of another stack are running under {folder.parent}: run `earthfield down` first"
+        )
+    if ports is not None and ports != found.ports:
+        raise Conflict(
+            f"the stack under {folder.parent} is running, its dashboard at port {found.ports.dashboard}: leave "
+            "--port-base out, or run `earthfield down` first"
+        )
+    if catalog and catalog != found.catalog:
+        raise Conflict(
+            f"the stack under {folder.parent} is running with the catalogue {found.catalog or '(none)'}: leave "
+            "--catalog out, or run `earthfield down` first"
+        )
+    return found
 
 
-def _check_free(ports: Ports) -> None:
-    for name, port in vars(ports).items():
+def _started(
+    folder: Path,
+    parts: Sequence[Part],
+    missing: Sequence[Part],
+    before: dict[str, Running],
+    wanted: Wanted,
+    timeout_s: float,
+    progress: Progress,
+) -> list[Running]:
+    """Starts parts side by side and waits for all; where one fails those that were started are ended."""
+    environment, made = environment_of(folder.parent, wanted), dict[str, Running]()
+    try:
+        for part in missing:
+            made[part.name] = start(
+                part.name, part.command, folder=folder, address=part.address, environment=environment
+            )
+        running = [(made.get(part.name) or before[part.name], part) for part in parts]
+        for done, (one, part) in enumerate(running):
+            progress("starting", done, len(parts))
+            _wait(one, part, timeout_s)
+        progress("starting", len(parts), len(parts))
+    except BaseException:
+        for one in reversed(made.values()):
+            stop(one, folder=folder)
+        raise
+    return [one for one, _ in running]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Has a second `earthfield up` wait for the first."""
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _check_free(parts: Sequence[Part], ports: Ports) -> None:
+    for name in (name for part in parts for name in part.ports):
+        port = getattr(ports, name)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((_HOST, port))
+                probe.bind((HOST, port))
             except OSError as error:
                 raise Conflict(
-                    f"port {port} for the {name} is taken by another program ({error.strerror}): "
-                    "choose three others with --port-base 9000"
+                    f"port {port} for the {name.replace('_', ' ')} is taken by another program ({error.strerror}): "
+                    "choose others with --port-base 9000"
                 ) from error
 
 
-def _wait(running: Running, is_well: Callable[[Running], bool], timeout_s: float) -> None:
+def _wait(running: Running, part: Part, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while not is_well(running):
+    while not part.is_well(running):
         if running.process is None:
             raise Unavailable(
                 f"{running.name} ended while starting ({last_words(running)}): see {running.log}"
             )
         if time.monotonic() > deadline:
-            raise Unavailable(f"{running.name} did not answer within {timeout_s:.0f} s: see {running.log}")
+            raise Unavailable(
+                f"{running.name} did not answer within {timeout_s:.0f} s: see {running.log}, and start afresh with "
+                "`earthfield down` and `earthfield up`"
+            )
         time.sleep(0.25)
-
-
-def _answers(address: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(address, timeout=2.0).is_success
-    return False
-
-
-def _is_polled(api: str, running: Running) -> bool:
-    """The flow server has no address of its own: Prefect tells when it last asked for work."""
-    with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
-        deployment = httpx.get(f"{api}/deployments/name/map/map", timeout=2.0).raise_for_status().json()
-        polled = deployment["last_polled"]
-        return polled is not None and datetime.fromisoformat(polled).timestamp() >= running.started
-    return False
