@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from earthfield.settings import Settings
+from earthfield_dashboard.server import app
 
-_OPTIONS = {
-    "server.address": "127.0.0.1",
-    "server.headless": "true",
+_OPTIONS: dict[str, Any] = {
+    "server.headless": True,
     # The pages bring their own copies of the map scripts: no page asks another host for anything.
-    "server.enableStaticServing": "true",
+    "server.enableStaticServing": True,
     "server.fileWatcherType": "none",
-    "browser.gatherUsageStats": "false",
+    "browser.gatherUsageStats": False,
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "theme.base": "light",
@@ -26,13 +25,26 @@ _OPTIONS = {
 
 
 def main() -> None:
-    """Becomes the Streamlit server, so that the process id stays."""
-    options = [part for name, value in _OPTIONS.items() for part in (f"--{name}", value)]
-    app = Path(__file__).with_name("app.py")
-    port = str(Settings().dashboard_port)
-    command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", port, *options]
-    os.execv(sys.executable, command)
+    """Serves the pages until it is ended.
+
+    Raises:
+        InvalidInput: other machines could reach it and no login is asked for, or the login is set up wrongly.
+    """
+    settings = Settings()
+    where = {
+        "server.address": settings.dashboard_host,
+        "server.port": settings.dashboard_port,
+        # Where it listens on every address, Streamlit would ask another host for its own unless it is told.
+        "browser.serverAddress": urlsplit(settings.dashboard_url).hostname or "localhost",
+    }
+    app().run(config={**_OPTIONS, **where})
 
 
 if __name__ == "__main__":
-    main()
+    import sys
+
+    from earthfield.cli import exit_code_of
+    from earthfield.log import set_up
+
+    set_up(verbose=True)
+    sys.exit(exit_code_of(main))

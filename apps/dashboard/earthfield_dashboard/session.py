@@ -1,15 +1,17 @@
-"""What every page shares: the services, and failures told with what to do."""
+"""What every page shares: the services, the layer that is looked at, and failures told with what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
+from earthfield.client import Client
 from earthfield.errors import EarthfieldError, Unavailable
 from earthfield.settings import Settings
-from earthfield_dashboard.client import Bounds, Heat, Layer, Place, RunClient, SearchClient
+from earthfield_dashboard.layers import Layer, layers_of
+from earthfield_dashboard.runs import RunClient
 
 
 @st.cache_resource
@@ -19,9 +21,9 @@ def settings() -> Settings:
 
 
 @st.cache_resource
-def search() -> SearchClient:
+def search() -> Client:
     """Gives the search service."""
-    return SearchClient(settings().search_url)
+    return Client(settings().search_url, settings().search_key)
 
 
 @st.cache_resource
@@ -36,26 +38,37 @@ def told() -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
-        st.error(str(error), icon=":material/cloud_off:")
+        st.error(f"{error}. `earthfield up` starts it; then reload this page.", icon=":material/cloud_off:")
     except EarthfieldError as error:
         st.warning(str(error), icon=":material/info:")
 
 
-# The stamp is part of every key: a field that was made again is fetched again.
+def layers() -> list[Layer] | None:
+    """Lists the maps that exist; None, and a message on the page, where none can be asked about now."""
+    found: list[Layer] = []
+    try:
+        found = layers_of(search())
+    except EarthfieldError as error:
+        with told():
+            raise error
+        return None
+    if not found:
+        st.info("There is no map yet. Make one on the page *Area*.", icon=":material/map:")
+        return None
+    return found
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def picture(_layer: Layer, key: str, style: str) -> tuple[bytes, Bounds]:
-    """Gives a layer in colour, and where it lies."""
-    return search().picture(_layer, style), search().bounds(_layer)
+def choose_layer(found: Sequence[Layer], *, title: str = "Map", name: str = "layer") -> Layer:
+    """Lets a person choose a layer; the choice holds on every page that asks under the same name.
 
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def heat(_layer: Layer, key: str, place: Place) -> Heat:
-    """Gives how alike every pixel of a layer is to a place."""
-    return search().heat(_layer, place)
-
-
-def key_of(layer: Layer) -> str:
-    """Gives the key of a layer in caches and widgets."""
-    return f"{layer.model}/{layer.period_id}/{layer.stamp}"
+    Args:
+        found: the layers, at least one.
+        title: what stands over the choice.
+        name: under which name the session keeps it.
+    """
+    kept = st.session_state.get(f"kept-{name}")
+    names = [(one.model, one.period) for one in found]
+    at = names.index(kept) if kept in names else 0
+    number = st.selectbox(title, range(len(found)), index=at, format_func=lambda one: found[one].title)
+    st.session_state[f"kept-{name}"] = names[number]
+    return found[number]

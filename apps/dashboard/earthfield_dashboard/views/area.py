@@ -1,190 +1,189 @@
-"""The page *Area & run*: choose where, when and from what, and have the map made."""
+"""The page *Area*: choose where, when and from what, and have the map made."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import folium
 import streamlit as st
-from streamlit_folium import st_folium
 
-from earthfield.area import area_from_bbox
-from earthfield.errors import EarthfieldError
-from earthfield.schemas import MapRequest, checked_request
-from earthfield_dashboard.client import Bounds, Layer
-from earthfield_dashboard.render import box_layer, map_of, outline_layer
+from earthfield.errors import NotFound
+from earthfield.schemas import INPUT_SOURCES, MapRequest, checked_request
+from earthfield.sources import known_sources
+from earthfield_dashboard.layers import Bounds, Layer, layers_of
+from earthfield_dashboard.maps import ask_streets, box_layer, geometry_layer, outline_layer, show_map
 from earthfield_dashboard.session import runs, search, settings, told
+from earthfield_dashboard.views.area_chosen import (
+    Chosen,
+    area_version,
+    ask_area,
+    chosen_area,
+    take_drawn,
+)
+from earthfield_dashboard.views.area_estimate import show_estimate, show_there
 from earthfield_dashboard.views.progress import show_run, show_runs
 
 _WORLD: Bounds = (-170.0, -60.0, 170.0, 75.0)
-_SIDES = ("west", "south", "east", "north")
 _MAP_HEIGHT = 480
-_TILE_KM2 = 10.24**2
-_MANY_KM2 = 2_500.0
+
+
+@dataclass(frozen=True)
+class There:
+    """What an installation has."""
+
+    layers: list[Layer] = field(default_factory=list)
+    """Maps that exist."""
+    extent: Bounds | None = None
+    """Where its catalogue holds scenes."""
+    interval: tuple[str, str] | None = None
+    """First and last instant of those."""
+    models: tuple[str, ...] = ("starter",)
+    """Models that maps can be made with."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asks for beside the area."""
+
+    catalog: str
+    """Where the scenes are."""
+    periods: tuple[str, ...]
+    """Of which there is to be a map each."""
+    model: str
+    """That makes them."""
+    sources: tuple[str, ...]
+    """Sensors that it may read."""
+    skip_unreadable: bool
+    """Whether it goes on without scenes that cannot be read."""
 
 
 def page() -> None:
     """Draws the page."""
     st.title("Make a map")
     st.markdown(
-        "Draw a box, name a period, and Earthfield turns every satellite scene of it into one searchable map: "
-        "64 numbers for each 10 m pixel that say what the ground did over that time."
+        "Choose an area and a period, and Earthfield turns every satellite scene of it into one searchable map: 64 "
+        "numbers for each 10 m pixel that say what the ground did over that time."
     )
-    layers, extent, year = _there()
+    there = _there()
+    chosen = chosen_area()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _map(layers, extent)
+        _map(there, chosen)
+        show_there(chosen, there.layers, there.interval)
     with right:
-        _form(extent, year)
+        st.subheader("Where")
+        ask_area(there.extent)
+        st.subheader("What to make")
+        wanted = _wanted(there)
+        if chosen:
+            show_estimate(chosen, wanted.periods)
+        if st.button("Make the map", type="primary", icon=":material/play_arrow:", width="stretch"):
+            with told():
+                _start(chosen, wanted)
     show_run()
     show_runs()
 
 
-def _there() -> tuple[list[Layer], Bounds | None, str]:
-    """What maps there are, where the installation's catalogue holds scenes, and the last year in which it does."""
-    layers: list[Layer] = []
+def _there() -> There:
+    found = There()
     with told():
-        layers = search().layers()
-        found = search().catalog()
-        if found and found["bbox"] and found["interval"]:
-            west, south, east, north = found["bbox"]
-            return layers, (west, south, east, north), found["interval"][1][:4]
-    return layers, None, ""
+        service = search()
+        found = There(layers_of(service), models=_models())
+        try:
+            catalog = service.catalog()
+        except NotFound:
+            return found  # none is set: a person names one
+        if catalog and catalog["bbox"] and catalog["interval"]:
+            west, south, east, north = catalog["bbox"]
+            first, last = catalog["interval"]
+            found = There(found.layers, (west, south, east, north), (first, last), found.models)
+    return found
 
 
-def _map(layers: list[Layer], extent: Bounds | None) -> None:
-    with_tiles = st.session_state.get("with_tiles", False)
-    shown = map_of(_view(layers, extent), with_tiles=with_tiles, drawing=True)
-    over = folium.FeatureGroup()
-    if extent:
-        box_layer(extent, is_extent=True).add_to(over)
-    for layer in layers:
+def _models() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(["starter", *(one["name"] for one in search().models())]))
+
+
+def _map(there: There, chosen: Chosen | None) -> None:
+    over: list[Any] = []
+    if there.extent:
+        over.append(box_layer(there.extent, is_extent=True))
+    for layer in there.layers:
         for tile, outline in zip(layer.tiles, layer.outlines, strict=True):
-            outline_layer(outline, told=f"Map of {layer.period}, {layer.model}, tile {tile}").add_to(over)
-    chosen = _chosen()
+            over.append(outline_layer(outline, told=f"Map of {layer.period}, {layer.model}, tile {tile}"))
     if chosen:
-        box_layer(chosen).add_to(over)
-    answer = st_folium(
-        shown, key="area-map", height=_MAP_HEIGHT, use_container_width=True, feature_group_to_add=over,
-        returned_objects=["last_active_drawing"],
+        over.append(geometry_layer(chosen.geojson(), told="Your area"))
+    touched = show_map(
+        f"area-{area_version()}", _view(there, chosen), over=over, tools=("rectangle", "polygon"),
+        height=_MAP_HEIGHT,
     )  # fmt: skip
     st.caption(
-        "Use the square button on the map to draw a box. "
-        + ("Dashed brown: where the catalogue holds scenes. " if extent else "")
-        + ("Green: maps that exist. " if layers else "")
-        + "Magenta: your box."
+        "The square and the pentagon on the map draw a box and a polygon. "
+        + ("Dashed brown: where the catalogue holds scenes. " if there.extent else "")
+        + ("Green: maps that exist. " if there.layers else "")
+        + "Magenta: your area."
     )
-    st.checkbox("OpenStreetMap as background (needs the internet)", key="with_tiles")
-    _take(answer.get("last_active_drawing"))
+    ask_streets()
+    if touched.drawn:
+        take_drawn(touched.drawn)
 
 
-def _take(drawing: dict[str, Any] | None) -> None:
-    """Takes a box that was just drawn over into the fields beside the map."""
-    if not drawing or drawing == st.session_state.get("last_drawing"):
-        return
-    st.session_state["last_drawing"] = drawing
-    corners = drawing["geometry"]["coordinates"][0]
-    lons, lats = [one[0] for one in corners], [one[1] for one in corners]
-    st.session_state["drawn"] = (min(lons), min(lats), max(lons), max(lats))
-    st.rerun()
+def _view(there: There, chosen: Chosen | None) -> Bounds:
+    """Gives what the map shows first: an area that was not drawn on it may lie anywhere."""
+    if chosen and chosen.name != "the shape you drew":
+        return chosen.bounds
+    if there.extent:
+        return there.extent
+    return there.layers[0].bounds if there.layers else _WORLD
 
 
-def _view(layers: list[Layer], extent: Bounds | None) -> Bounds:
-    if extent:
-        return extent
-    return layers[0].bounds if layers else _WORLD
-
-
-def _sides() -> Bounds | None:
-    """The four numbers beside the map, or None while one is missing."""
-    west, south, east, north = (st.session_state.get(side) for side in _SIDES)
-    if west is None or south is None or east is None or north is None:
-        return None
-    return west, south, east, north
-
-
-def _chosen() -> Bounds | None:
-    """The box, once it is one."""
-    sides = _sides()
-    return sides if sides and sides[0] < sides[2] and sides[1] < sides[3] else None
-
-
-def _form(extent: Bounds | None, year: str) -> None:
-    # Widgets read their keys when they are drawn: what the map gave is put there before.
-    for side, value in zip(_SIDES, st.session_state.pop("drawn", ()), strict=False):
-        st.session_state[side] = round(value, 6)
-    st.subheader("What to make")
-    catalog = st.text_input(
-        "Catalogue", value=settings().catalog, help="Folder of a static STAC catalogue, or address of a STAC API.",
-        placeholder="/data/landscape or https://example.org/stac/v1",
-    )  # fmt: skip
+def _wanted(there: There) -> Wanted:
+    year = there.interval[1][:4] if there.interval else ""
     period_at, model_at = st.columns(2)
-    period = period_at.text_input(
-        "Period",
-        value=year,
-        placeholder="2018",
-        help="2018, 2018-03, 2018-03..2018-09 or 2018-03-01/2018-09-15",
-    )
-    model = model_at.selectbox("Model", _models())
-    st.markdown("**Area**, degrees")
-    if extent and st.button("Take all that the catalogue covers", icon=":material/select_all:"):
-        st.session_state["drawn"] = extent
-        st.rerun()
-    first, second = st.columns(2), st.columns(2)
-    for side, at in zip(_SIDES, (*first, *second), strict=True):
-        at.number_input(
-            side.capitalize(), key=side, value=None, format="%.6f", step=0.01, placeholder="draw or type"
+    periods = period_at.text_input(
+        "Period", value=year, placeholder="2018",
+        help="2018, 2018-03, 2018-03..2018-09 or 2018-03-01/2018-09-15; several with commas between them.",
+    )  # fmt: skip
+    model = model_at.selectbox("Model", there.models)
+    catalog = st.text_input(
+        "Catalogue", value=settings().catalog, placeholder="/data/landscape or https://example.org/stac/v1",
+        help="Folder of a static STAC catalogue, or address of a STAC API.",
+    )  # fmt: skip
+    with st.expander("More choices"):
+        sources = st.multiselect("Sensors", list(known_sources()), default=list(INPUT_SOURCES))
+        skip = st.toggle(
+            "Go on without scenes that cannot be read",
+            help="Otherwise such a scene ends the run, which names it.",
         )
-    _estimate()
-    if st.button("Make the map", type="primary", icon=":material/play_arrow:", width="stretch"):
-        with told():
-            _start(catalog, period, model)
+    return Wanted(catalog.strip(), _split(periods), str(model), tuple(sources), skip)
 
 
-def _models() -> list[str]:
-    names = ["starter"]
-    try:
-        return list(dict.fromkeys(names + search().models()))
-    except EarthfieldError:
-        return names
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _estimate() -> None:
-    sides = _sides()
-    if sides is None:
-        st.caption("No area yet: draw a box on the map, or type its four sides.")
-        return
-    try:
-        area_km2 = area_from_bbox(sides).to_crs("EPSG:6933").area / 1e6
-    except EarthfieldError as error:
-        st.warning(str(error))
-        return
-    num = max(1, round(area_km2 / _TILE_KM2))
-    st.markdown(
-        f"**{area_km2:,.2f} km²**, {area_km2 * 1e4:,.0f} pixels of 10 m, "
-        f"{'part of one tile' if area_km2 < _TILE_KM2 else f'about {num} tiles'}"
-    )
-    if area_km2 > _MANY_KM2:
-        st.warning("A large area: this may take many hours on one machine. Try a part of it first.")
-
-
-def _start(catalog: str, period: str, model: str) -> None:
-    chosen = _chosen()
-    if not catalog.strip() or chosen is None:
-        missing = (
-            "the catalogue"
-            if not catalog.strip()
-            else "the area: draw a box on the map, or type its four sides"
+def _missing(chosen: Chosen | None, wanted: Wanted) -> Sequence[str]:
+    return [
+        word
+        for word, is_there in (
+            ("the area: draw it on the map, or choose another way under *Where*", chosen),
+            ("the period", wanted.periods),
+            ("the catalogue", wanted.catalog),
+            ("a sensor, under *More choices*", wanted.sources),
         )
-        st.warning(f"Still missing: {missing}.")
+        if not is_there
+    ]
+
+
+def _start(chosen: Chosen | None, wanted: Wanted) -> None:
+    missing = _missing(chosen, wanted)
+    if missing or chosen is None:
+        st.warning(f"Still missing: {'; '.join(missing)}.")
         return
     request = checked_request(
-        MapRequest,
-        root=settings().folder.absolute(),
-        catalog=catalog.strip(),
-        periods=(period,),
-        model=model,
-        bbox=chosen,
-    )
+        MapRequest, root=settings().folder.absolute(), catalog=wanted.catalog, periods=wanted.periods,
+        model=wanted.model, sources=wanted.sources, skip_unreadable=wanted.skip_unreadable, **chosen.asked(),
+    )  # fmt: skip
     st.query_params["run"] = runs().start(request.model_dump(mode="json"))
     st.rerun()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from earthfield.errors import EarthfieldError
-from earthfield_dashboard.client import Run, Step
+from earthfield_dashboard.runs import Run, Step
 from earthfield_dashboard.session import runs, told
 
 _WORDS = {
@@ -38,13 +38,12 @@ class Progress(NamedTuple):
 def progress_of(steps: list[Step]) -> Progress:
     """Counts a run's steps.
 
-    The tiles are known once their scenes are read; each is read, encoded and indexed, so the total is
-    one for the plan and three for each tile.
+    The tiles are known once their scenes are read; each is read and encoded, so the total is two for each tile, one
+    for the plan and one for the index.
     """
     num_tiles = sum(one.name.startswith("ingest ") for one in steps)
-    num_index = sum(one.name.startswith("index ") for one in steps)
     done = sum(one.state == "COMPLETED" for one in steps)
-    total = 1 + 2 * max(num_tiles, 1) + max(num_tiles, num_index, 1)
+    total = 2 + 2 * max(num_tiles, 1)
     now = [one.name for one in steps if one.state in ("RUNNING", "PENDING", "SCHEDULED")]
     return Progress(done, max(total, done), ", ".join(_worded(name) for name in now[:2]))
 
@@ -84,17 +83,19 @@ def _bar(run: Run, steps: list[Step]) -> None:
     text = f"{done} of {done if run.state == 'COMPLETED' else total} steps, {_duration(run.seconds)}"
     st.progress(share, text=f"{text}: {doing}" if doing and not run.is_over else text)
     counts = {kind: [one.state for one in steps if one.name.split(" ")[0] == kind] for kind in _KINDS}
-    for at, (kind, states) in zip(st.columns(len(_KINDS)), counts.items(), strict=True):
-        finished = sum(state == "COMPLETED" for state in states)
-        at.metric(_KINDS[kind], f"{finished} of {len(states)}" if states else "–")
+    with st.container(horizontal=True, gap="large"):
+        for kind, states in counts.items():
+            finished = sum(state == "COMPLETED" for state in states)
+            st.metric(_KINDS[kind], f"{finished} of {len(states)}" if states else "–", width="content")
 
 
 def _outcome(run: Run) -> None:
     if run.state == "COMPLETED":
         st.success("The map is ready.", icon=":material/check_circle:")
         if st.button("Explore the map", type="primary", icon=":material/travel_explore:"):
-            st.session_state["wanted"] = (run.request.get("model"), tuple(run.request.get("periods") or ()))
-            st.switch_page(st.session_state["explore_page"])
+            periods = run.request.get("periods") or [""]
+            st.session_state["kept-layer"] = (run.request.get("model"), periods[-1])
+            st.switch_page(st.session_state["pages"]["explore"])
     elif run.state in ("FAILED", "CRASHED"):
         st.error(f"The run {_WORDS[run.state][0]}. {_reason(run.message)}", icon=":material/error:")
     elif run.state == "SCHEDULED" and run.started is None:
@@ -108,6 +109,18 @@ def _outcome(run: Run) -> None:
     ):
         runs().cancel(run.id)
         st.toast("The run is being cancelled.")
+    _retry(run)
+
+
+def _retry(run: Run) -> None:
+    """Lets a run that did not end well be tried again, as a new one that keeps what the first has made."""
+    if run.state not in ("FAILED", "CRASHED", "CANCELLED"):
+        return
+    if st.button(
+        "Try again", icon=":material/replay:", help="What was made before is kept, and not made again."
+    ):
+        st.query_params["run"] = runs().start(run.request)
+        st.rerun()
 
 
 def _reason(message: str) -> str:
@@ -127,6 +140,10 @@ def _log(run_id: str, steps: list[Step]) -> None:
                 f"{one.at:%H:%M:%S}  {one.level:7}  {text}" for one, text in zip(lines, said, strict=True)
             ]
             st.code("\n".join(told_lines), language=None, height=min(60 + 24 * len(lines), 300))
+            st.download_button(
+                "Download the log", "\n".join(told_lines), file_name=f"run-{run_id[:8]}.log", mime="text/plain",
+                icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
         else:
             st.caption("Nothing was said yet.")
 

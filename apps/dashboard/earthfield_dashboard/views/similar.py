@@ -1,97 +1,214 @@
-"""The panels below the map: the places most alike, ranked, and what is known about the place itself."""
+"""The page *Similar*: where is it like here?"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
+from earthfield.errors import EarthfieldError
+from earthfield_dashboard.layers import Layer
+from earthfield_dashboard.maps import (
+    answer_tiles,
+    field_tiles,
+    geometry_layer,
+    hit_layers,
+    place_layer,
+    points_layer,
+    show_map,
+)
+from earthfield_dashboard.session import choose_layer, layers, search, told
+from earthfield_dashboard.views.chosen import ring_layer
+from earthfield_dashboard.views.downloads import offer_files, saved
+from earthfield_dashboard.views.similar_asked import (
+    Examples,
+    add,
+    choose_limits,
+    choose_meaning,
+    examples,
+    is_one_click,
+    question_of,
+    show_examples,
+    take,
+    version,
+)
+from earthfield_dashboard.views.similar_list import chosen_hit, show_hits
+from earthfield_dashboard.views.similar_saved import Again, asked_again, show_saved
 
-def show_similar(found: dict[str, Any]) -> None:
-    """Shows the ranked list of similar places.
+_KEPT_S = 1800
+_UNLIKE = "#d55e00"
+_AREA = "#7a4a00"
 
-    Args:
-        found: GeoJSON of the search service, best first.
-    """
-    hits, query = found["features"], found["query"]
-    if not hits:
-        st.info("No other place keeps this distance. Choose a smaller one under *At least apart*.")
+
+def page() -> None:
+    """Draws the page."""
+    st.title("Similar")
+    st.markdown("**Click the map**: Earthfield finds where the ground did the same over the period.")
+    there = layers()
+    if there is None:
         return
-    st.subheader(f"{len(hits)} places most like {_degrees(query['lon'], query['lat'])}")
-    rows = [
-        {
-            "rank": hit["properties"]["rank"],
-            "similarity": hit["properties"]["score"],
-            "best pixel": hit["properties"]["pixel_score"],
-            "uniformity": hit["properties"]["purity"],
-            "distance": hit["properties"]["distance_m"],
-            "place": _degrees(*hit["geometry"]["coordinates"]),
-        }
-        for hit in hits
-    ]
-    low = min(0.0, *(row["similarity"] for row in rows))
-    st.dataframe(
-        rows, hide_index=True, width="stretch", height=min(38 + 35 * len(rows), 460),
-        column_config={
-            "rank": st.column_config.NumberColumn("Rank", width="small"),
-            "similarity": st.column_config.ProgressColumn(
-                "Similarity", min_value=low, max_value=1.0, format="%.4f", help="Cosine of the cell, 1 is the same."
-            ),
-            "best pixel": st.column_config.NumberColumn("Best pixel", format="%.4f", help="Cosine of it."),
-            "uniformity": st.column_config.NumberColumn(
-                "Uniformity", format="%.2f", help="How much its pixels agree, 0 to 1."
-            ),
-            "distance": st.column_config.NumberColumn("Distance", format="%.0f m"),
-            "place": st.column_config.TextColumn("Latitude, longitude"),
-        },
-    )  # fmt: skip
-    st.download_button(
-        "Download as GeoJSON", json.dumps(found), file_name="similar-places.geojson", mime="application/geo+json",
-        icon=":material/download:",
-    )  # fmt: skip
-
-
-def show_pixel(told: dict[str, Any]) -> None:
-    """Shows what the map knows about one place.
-
-    Args:
-        told: the answer of the search service's /embeddings.
-    """
-    st.subheader(f"{_degrees(told['lon'], told['lat'])}, {told['period']}")
-    if not told["is_pixel"]:
-        st.info("This pixel was never seen clearly; its numbers are the mean of its surroundings.")
-    clear = {name.removeprefix("clear_"): count for name, count in told["quality"].items()}
-    for at, (source, frames) in zip(
-        st.columns(max(len(told["scenes"]), 1)), told["scenes"].items(), strict=True
-    ):
-        at.metric(
-            source,
-            f"{clear.get(source) or 0} of {len(frames)}",
-            help="Steps that show this pixel, of all in the tile.",
+    left, right = st.columns([3, 2], gap="medium")
+    with right:
+        layer = choose_layer(there)
+        show_examples(layer)
+        limits = choose_limits(layer, there)
+        is_hot = st.toggle("Similarity of every pixel, as a heat map", value=True)
+        opacity = st.slider("Opacity of the heat map, %", 0, 100, 85, step=5) / 100 if is_hot else 0.0
+    asked, again = examples(), asked_again()
+    question = question_of(asked, limits, layer)
+    found = again.found if again else _answer(layer, asked, question)
+    name = f"similar-hits-{again.name if again else ''}-{hash(str(question)) & 0xFFFFFF}"
+    with left:
+        meaning = choose_meaning()
+        heat = _heat(layer, question) if is_hot and found and not again else None
+        over = [field_tiles(layer), *_heated(heat, opacity), *_asked_layers(asked, found if again else None)]
+        chosen = chosen_hit(found, name)
+        if found:
+            over += reversed(hit_layers(found["features"]))
+        if chosen:
+            over.append(ring_layer(chosen))
+        touched = show_map(
+            f"similar-{layer.key}-{version()}",
+            layer.bounds,
+            over=over,
+            tools=("polygon", "rectangle"),
+            look_at=chosen,
         )
-    st.caption(f"5-day steps that show this pixel clearly, of those in tile {told['tile']}, by source.")
-    scenes = [
-        {
-            "acquired": frame["acquired"][:16].replace("T", " "),
-            "source": source,
-            "scenes": ", ".join(frame["items"]),
-        }
-        for source, frames in told["scenes"].items()
-        for frame in frames
+        if take(meaning, touched.clicked, touched.drawn):
+            st.rerun()
+        _legend(heat)
+    if found:
+        _show(layer, found, again, question, name)
+    with right:
+        show_saved(layer, None if asked.is_empty else question)
+
+
+def _answer(layer: Layer, asked: Examples, question: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Asks the service, once for each question."""
+    if asked.is_empty:
+        return None
+    with told():
+        return _found(layer.key, layer.model, dict(question))
+    return None
+
+
+@st.cache_data(ttl=_KEPT_S, max_entries=200, show_spinner="Looking for similar places …")
+def _found(key: str, model: str, question: dict[str, Any]) -> dict[str, Any]:
+    return search().similar(model, **question)
+
+
+def _heat(layer: Layer, question: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Says what the heat map is made of: a place whose tiles are there, or an answer's rasters and their scale."""
+    if is_one_click(question, layer):
+        return {"layer": layer, "place": question["at"][0]}
+    try:
+        return _rasters(layer.key, layer.model, layer.period, dict(question))
+    except EarthfieldError as error:
+        st.warning(f"There is no heat map: {error}", icon=":material/info:")
+        return None
+
+
+@st.cache_data(ttl=_KEPT_S, max_entries=50, show_spinner="Comparing every pixel …")
+def _rasters(key: str, model: str, period: str, question: dict[str, Any]) -> dict[str, Any]:
+    """Compares every pixel of one period: the map's own, or the first of those that are searched."""
+    periods = question.get("periods") or [period]
+    shown = period if period in periods else periods[0]
+    client = search()
+    answer = client.similarity_map(model, **(question | {"periods": [shown]}))
+    rasters = [one for one in answer["links"] if one["href"].endswith(".tif")]
+    sets = [client.answer_tile_set(one["href"]) for one in rasters]
+    low, high = min(one["low"] for one in sets), max(one["high"] for one in sets)
+    return {"links": answer["links"], "rasters": rasters, "period": shown, "low": low, "high": high}
+
+
+def _heated(heat: Mapping[str, Any] | None, opacity: float) -> list[Any]:
+    if not heat:
+        return []
+    if "place" in heat:
+        return [field_tiles(heat["layer"], style="similarity", place=heat["place"], opacity=opacity)]
+    return [
+        answer_tiles(one["href"], opacity=opacity, palette="viridis", low=heat["low"], high=heat["high"])
+        for one in heat["rasters"]
     ]
-    with st.expander(f"The {len(scenes)} observations behind it"):
-        st.dataframe(
-            sorted(scenes, key=lambda one: one["acquired"]), hide_index=True, width="stretch",
-            column_config={"acquired": "Acquired, UTC", "source": "Source", "scenes": "STAC items"},
-        )  # fmt: skip
-    with st.expander("The 64 numbers of the embedding"):
-        st.bar_chart(
-            {"axis": [f"A{at:02d}" for at in range(len(told["embedding"]))], "value": told["embedding"]},
-            x="axis", y="value", x_label="", y_label="", color="#0b6b50", height=240,
-        )  # fmt: skip
-        st.code(", ".join(f"{value:.4f}" for value in told["embedding"]), language=None, wrap_lines=True)
 
 
-def _degrees(lon: float, lat: float) -> str:
-    return f"{abs(lat):.5f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.5f}° {'E' if lon >= 0 else 'W'}"
+def _legend(heat: Mapping[str, Any] | None) -> None:
+    if not heat:
+        return
+    low, high = (
+        ("least alike", "the same") if "place" in heat else (f"{heat['low']:.2f}", f"{heat['high']:.2f}")
+    )
+    st.html(f'<div class="earthfield-scale"><span>{low}</span><i></i><span>{high}</span></div>')
+    if heat.get("period"):
+        st.caption(f"Cosine of every pixel of {heat['period']} to what is looked for; 1 is the same.")
+
+
+def _asked_layers(asked: Examples, again: Mapping[str, Any] | None) -> list[Any]:
+    """Marks what was asked with: the page's examples, or those of a saved search."""
+    if again:
+        told = again["query"]["asked"]
+        return [
+            *(place_layer((one["lon"], one["lat"])) for one in told if one["wanted"]),
+            *points_layer(
+                [(one["lon"], one["lat"]) for one in told if not one["wanted"]], colour=_UNLIKE, told=_NO
+            ),
+        ]
+    over: list[Any] = []
+    if asked.area:
+        over.append(geometry_layer(asked.area, colour=_AREA, told="Only here is looked"))
+    if asked.polygon:
+        over.append(geometry_layer(asked.polygon, colour="#d00050", told="It is like this"))
+    over += [place_layer(place) for place in asked.at]
+    return over + points_layer(asked.not_at, colour=_UNLIKE, told=_NO)
+
+
+_NO = "It is not like this"
+
+
+def _show(
+    layer: Layer, found: dict[str, Any], again: Again | None, question: Mapping[str, Any], name: str
+) -> None:
+    for caution in found["cautions"]:
+        st.info(caution, icon=":material/lightbulb:")
+    title = f"the saved search “{again.name}”" if again else examples().words
+    hit = show_hits(layer, found, name=name, title=title, again=again)
+    if hit and not again:
+        like_at, unlike_at, _ = st.columns([1, 1, 2])
+        wanted = like_at.button("More like this one", icon=":material/thumb_up:", width="stretch")
+        unwanted = unlike_at.button("Not like this one", icon=":material/thumb_down:", width="stretch")
+        if wanted or unwanted:
+            add(hit, wanted=wanted)
+            st.rerun()
+    if found["features"]:
+        _offer(layer, found, again, question)
+
+
+def _offer(layer: Layer, found: dict[str, Any], again: Again | None, question: Mapping[str, Any]) -> None:
+    import json
+
+    client = search()
+    with st.container(horizontal=True, gap="small"):
+        st.download_button(
+            "Places (GeoJSON)", json.dumps(found), file_name="similar-places.geojson", mime="application/geo+json",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+        if again:
+            return
+        write = saved(lambda path: client.save_similar(path, layer.model, **question), ".parquet")
+        st.download_button(
+            "Places (GeoParquet)", write, file_name="similar-places.parquet", icon=":material/download:",
+            mime="application/vnd.apache.parquet", on_click="ignore",
+        )  # fmt: skip
+        is_ready = st.session_state.get("similar-files") == (layer.key, str(question))
+        if not is_ready and st.button("Heat map as files …", icon=":material/grid_on:"):
+            st.session_state["similar-files"] = (layer.key, str(question))
+            is_ready = True
+    if is_ready:
+        with told():
+            made = _rasters(layer.key, layer.model, layer.period, dict(question))
+            offer_files(made["links"], name="similar", words=_file_words)
+
+
+def _file_words(name: str) -> str:
+    return "Places" if name.endswith("json") else "Heat map"
