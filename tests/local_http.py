@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -77,7 +77,8 @@ def serving(respond: Respond, *, delay_s: float = 0.0) -> Iterator[Server]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body[: len(body) - answer.cut])
+                with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked has ended
+                    self.wfile.write(body[: len(body) - answer.cut])
             if answer.cut:
                 self.close_connection = True
 

@@ -2,34 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-EARTHFIELD = str(Path(sys.executable).with_name("earthfield"))
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> Any:
-        """The JSON report on stdout."""
-        return json.loads(self.out)
-
-
-Run = Callable[..., Told]
+from command import EARTHFIELD, Run, Told
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +22,12 @@ def run() -> Run:
     return command
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Gives every file below a folder with its bytes."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+@pytest.fixture(scope="session")
+def mapped(run: Run, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
+    """Real land of 2018, mapped once by the command; whoever adds to it does so in a copy."""
+    root = tmp_path_factory.mktemp("flanders")
+    told = run(
+        "map", "--catalog", real_data / "places" / "flanders_a", "--period", 2018, "--root", root, "--json"
+    )
+    assert told.code == 0, told.err
+    return root, told

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Run, contents
+from command import Run, contents
 
 from earthfield.catalog import Catalog
 from earthfield.field import Field

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Run
+from command import Run
 from numpy.typing import NDArray
 
 from earthfield.catalog import Catalog

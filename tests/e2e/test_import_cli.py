@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import EARTHFIELD, Run, contents
+from command import EARTHFIELD, Run, contents
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from published_fields import BORDER, TILE, bbox_of, publish, random_codes, write_index
 
 from earthfield.grid import Window
-from earthfield_search.places import pixel_centre
+from earthfield_search.ground.places import pixel_centre
 
 STRIP = Window(-562_968, -562_936, BORDER - 600, BORDER + 3 * 1024 + 400)
 """32 px high, over parts of five tiles."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import shapely
-from conftest import Run
+from command import Run
 from PIL import Image
 
 S2 = "sentinel-2-l2a"

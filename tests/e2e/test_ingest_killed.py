@@ -147,7 +147,7 @@ def reader_over(parent: Path) -> Iterator[None]:
     """Lets a reader read on while the block runs, and fails where it met anything broken."""
     context = multiprocessing.get_context("spawn")
     stop, told = context.Event(), context.Queue()
-    reader = context.Process(target=keep_reading, args=(str(parent), stop, told))
+    reader = context.Process(target=keep_reading, args=(str(parent), stop, told), daemon=True)
     reader.start()
     yield
     stop.set()

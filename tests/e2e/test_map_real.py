@@ -13,27 +13,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from conftest import EARTHFIELD, Run, Told, contents
+from command import EARTHFIELD, Run, Told, contents
 from pyproj import Transformer
+from scipy.ndimage import binary_erosion
 from stac_rules import check_collection, check_item
 
 from earthfield.catalog import Catalog
 from earthfield.codec import BANDS, NODATA, dequantise
 from earthfield.cube import CubeReader
+from earthfield.errors import InvalidInput
 from earthfield.field import Field, scenes_read
 from earthfield.grid import Window, tile_at
+from earthfield.schemas import IndexRequest
 from earthfield.timeline import Period
+from earthfield_search.changes.asked import ChangeQuestion
+from earthfield_search.ground.places import pixel_centre
+from earthfield_search.jobs.change import detect_change
+from earthfield_search.jobs.index import index_fields
+from earthfield_search.jobs.similar import Hit, Like, SimilarQuestion, find_similar
 
 FLANDERS = "places/flanders_a"
-
-
-@pytest.fixture(scope="module")
-def mapped(run: Run, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Told]:
-    """The issue's command, once."""
-    root = tmp_path_factory.mktemp("flanders")
-    told = run("map", "--catalog", real_data / FLANDERS, "--period", 2018, "--root", root, "--json")
-    assert told.code == 0, told.err
-    return root, told
 
 
 def test_the_report_accounts_for_every_item(mapped: tuple[Path, Told], real_data: Path) -> None:
@@ -282,3 +281,113 @@ def test_provenance_says_where_a_cube_has_changed_since(
     assert told.code == 3
     assert "is gone" in told.err
     assert "Traceback" not in told.err
+
+
+CROPLAND = 11
+CELL_PX = 4
+
+
+@pytest.fixture(scope="module")
+def finely(mapped: tuple[Path, Told], tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The fields with an index of cells of 40 m: the area has 64 of the usual ones, too few to choose 20 from."""
+    root = tmp_path_factory.mktemp("finely")
+    shutil.copytree(mapped[0] / "fields", root / "fields")
+    index_fields(IndexRequest(root=root, model="starter", cell_px=CELL_PX))
+    return Catalog(root)
+
+
+def test_ten_clicks_inside_cropland_find_cropland(finely: Catalog, real_data: Path) -> None:
+    """Clicks stand 20 m or more from anything else; a third of all cells are cropland."""
+    with rasterio.open(real_data / FLANDERS / "labels" / "LC.tif") as data:
+        cropland, left, top = (
+            data.read(1) == CROPLAND,
+            round(data.transform.c / 10),
+            round(-data.transform.f / 10),
+        )
+    side = cropland.shape[0] // CELL_PX
+    mostly = cropland.reshape(side, CELL_PX, side, CELL_PX).mean(axis=(1, 3)) > 0.5
+    assert mostly.mean() < 0.35
+    inside = np.argwhere(binary_erosion(cropland, np.ones((5, 5))))
+    clicks = inside[np.random.default_rng(0).choice(len(inside), 10, replace=False)]
+
+    def share(like: Like) -> tuple[float, list[Hit]]:
+        hits = find_similar(finely, SimilarQuestion("starter", like, "2018", k=20)).hits
+        right = [mostly[hit.row - top // CELL_PX, hit.col - left // CELL_PX] for hit in hits]
+        return float(np.mean(right)), [hit for hit, good in zip(hits, right, strict=True) if not good]
+
+    shares, refined = [], []
+    for row, col in clicks:
+        place = pixel_centre(32631, top + row, left + col)
+        found, wrong = share(Like(at=(place,)))
+        shares.append(found)
+        # Who says of two answers that they are wrong gets better ones.
+        refined.append(
+            share(Like(at=(place,), not_at=tuple((hit.pixel_lon, hit.pixel_lat) for hit in wrong[:2])))[0]
+        )
+    assert np.mean(shares) >= 0.8, shares
+    assert np.mean(refined) > np.mean(shares), (shares, refined)
+
+
+def test_a_hit_is_explained_by_the_scenes_that_provenance_names(mapped: tuple[Path, Told], run: Run) -> None:
+    root = mapped[0]
+    place = (
+        Field(Catalog(root), next(Catalog(root).fields("starter")))
+        .area.to_crs("EPSG:4326")
+        .centroid.coords[0]
+    )
+    told = run("search", "--at", *place, "-k", 1, "--explain", "--no-map", "--root", root, "--json")
+    assert told.code == 0, told.err
+    (hit,) = told.report["hits"]
+    traced = run("field", "provenance", "--at", hit["pixel_lon"], hit["pixel_lat"], "--root", root, "--json")
+    (one,) = [field for field in traced.report["fields"] if field["period"] == hit["period"]]
+    assert hit["explained"]["quality"] == one["quality"]
+    for source, scenes in one["sources"].items():
+        found = [scene["scene"] for scene in hit["explained"]["scenes"].get(source, [])]
+        assert sorted(found) == sorted(scene["scene"] for scene in scenes["clear"]), source
+        assert found, source
+
+
+def test_a_text_finds_places_of_the_bundled_model(finely: Catalog) -> None:
+    answer = find_similar(finely, SimilarQuestion("starter", Like(text="grassland"), k=3))
+    assert [hit.distance_m for hit in answer.hits] == [None] * 3
+    with pytest.raises(InvalidInput, match="says nothing of a place"):
+        find_similar(finely, SimilarQuestion("starter", Like(text="?!")))
+
+
+@pytest.fixture(scope="module")
+def halved(mapped: tuple[Path, Told], run: Run, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The same place for two halves of the year, on a root of its own."""
+    root = tmp_path_factory.mktemp("halved")
+    shutil.copytree(mapped[0] / "cubes", root / "cubes")
+    periods = ("2018-01..2018-06", "2018-07..2018-10")
+    told = run("embed", "--root", root, *(part for one in periods for part in ("--period", one)), "--json")
+    assert told.code == 0, told.err
+    return Catalog(root)
+
+
+def test_two_halves_of_a_year_without_change_raise_no_more_alarms_than_stated(
+    halved: Catalog, tmp_path: Path
+) -> None:
+    answer = detect_change(
+        halved, ChangeQuestion("starter", "2018-01..2018-06", "2018-07..2018-10"), folder=tmp_path
+    )
+    assert (answer.rule, answer.season, answer.pixels) == ("calibrated", "remove", 64 * 64)
+    assert answer.flagged_pixels <= 0.01 * answer.pixels
+    # The season is most of what two halves of a year differ by.
+    assert answer.calibrations[0].season_removed > answer.median
+    [path] = [one for one in answer.files if one.endswith("_false_alarm.tif")]
+    with rasterio.open(path) as data:
+        chance = 10.0 ** data.read(1)
+    for rate in (0.1, 0.05, 0.01):
+        assert (chance <= rate).mean() <= rate
+
+
+def test_a_timeline_follows_a_place_through_the_year(halved: Catalog, run: Run, tmp_path: Path) -> None:
+    at = ("--at", 3.0228, 50.8178, "--reference", "near=3.0240,50.8170")
+    told = run("timeline", *at, "--root", halved.root, "--out", tmp_path, "--json")
+    assert told.code == 0, told.err
+    first, second = told.report["moments"]
+    assert second["before"] == first["period"] == "2018-01..2018-06"
+    assert 0 < second["false_alarm"] <= 1
+    assert min(second["clear"].values()) > 0
+    assert [Path(path).suffix for path in told.report["files"]] == [".csv", ".png"]

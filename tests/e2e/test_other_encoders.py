@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run
+from command import Run
 
 from earthfield.catalog import Catalog
 from earthfield.field import Field

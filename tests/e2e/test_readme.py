@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from command import Run
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -27,13 +27,27 @@ def test_the_marked_commands_run_one_after_another(run: Run, tmp_path: Path) -> 
         said[args[0]] = told.out
     assert list(said) == ["simulate", "map", "search", "cluster", "change"]
     root = tmp_path / "earthfield-data"
-    assert {path.suffix for path in (root / "answers").iterdir()} == {".tif", ".geojson", ".png"}
+    assert {path.suffix for path in (root / "answers").iterdir()} == {".tif", ".geojson", ".png", ".json"}
     for name in ("search", "cluster", "change"):
         assert ".png" in said[name]
 
 
 @pytest.mark.parametrize(
-    "command", ["", "simulate", "map", "search", "cluster", "change", "ingest", "train", "embed"]
+    "command",
+    [
+        "",
+        "simulate",
+        "map",
+        "search",
+        "cluster",
+        "change",
+        "ingest",
+        "train",
+        "embed",
+        "classify",
+        "timeline",
+        "schedule",
+    ],
 )
 def test_help_tells_what_a_command_is_for(run: Run, command: str) -> None:
     told = run(*command.split(), "--help", env={"COLUMNS": "110", "PATH": "/usr/bin:/bin", "HOME": "/tmp"})

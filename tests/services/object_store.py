@@ -76,10 +76,14 @@ def running() -> Iterator[ObjectStore]:
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ALLOW_HTTP": "true",
     }
-    with patch.dict(os.environ, told):
-        get_backend("s3")[_ACCOUNT]["aws"].create_bucket(BUCKET, "us-east-1")
-        yield ObjectStore(told["AWS_ENDPOINT_URL"])
-    server.stop()
+    backend = get_backend("s3")[_ACCOUNT]["aws"]
+    try:
+        with patch.dict(os.environ, told):
+            backend.create_bucket(BUCKET, "us-east-1")
+            yield ObjectStore(told["AWS_ENDPOINT_URL"])
+    finally:
+        server.stop()
+        backend.reset()  # the backend lives in this process, and outlives its server
 
 
 def lead_to(store: ObjectStore, catalog: Path, copy: Path, name: str) -> None:

@@ -42,18 +42,31 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 def test_up_serves_every_part_and_down_leaves_no_process(root: Path) -> None:
     ports = free_ports()
-    up = [EARTHFIELD, "up", "--root", str(root), "--port-base", str(ports.dashboard), "--json"]
+    own = ["--root", str(root), "--json"]
+    up = [EARTHFIELD, "up", "--port-base", str(ports.dashboard), "--no-encoder", *own]
+    status = [EARTHFIELD, "up", "--status", *own]
+    done = subprocess.run(status, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)["parts"]) == (4, []), "nothing runs yet"
     done = subprocess.run(up, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [one["name"] for one in told["services"]] == ["prefect", "search", "dashboard", "flows"]
     assert httpx.get(told["dashboard"]).is_success
-    assert httpx.get(f"http://127.0.0.1:{ports.search}/areas").json() == {"areas": []}
+    assert httpx.get(f"http://127.0.0.1:{ports.search}/areas").json()["areas"] == []
     api = f"http://127.0.0.1:{ports.prefect}/api"
     assert httpx.get(f"{api}/deployments/name/map/map").json()["name"] == "map"
 
-    again = subprocess.run(up, capture_output=True, text=True, timeout=60, check=False)
+    again = subprocess.run([EARTHFIELD, "up", *own], capture_output=True, text=True, timeout=60, check=False)
     assert json.loads(again.stdout)["was_running"] is True, "a second up finds it running"
+    done = subprocess.run(status, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    parts = {one["name"]: one for one in json.loads(done.stdout)["parts"]}
+    assert {one["state"] for one in parts.values()} == {"answers"}
+    assert all(one["memory_mb"] > 20 for one in parts.values())
+    with pytest.raises(Conflict, match=rf"is running, its dashboard at port {ports.dashboard}"):
+        start_stack(root, ports=Ports.from_base(ports.dashboard + 100))
+    with pytest.raises(Conflict, match=r"is running with the catalogue \(none\): leave --catalog out"):
+        start_stack(root, catalog="elsewhere")
 
     stranger = subprocess.Popen(["sleep", "60"])
     try:
@@ -89,7 +102,8 @@ def test_a_part_that_dies_is_named_with_its_log(root: Path, monkeypatch: pytest.
 def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(tmp_path: Path) -> None:
     sleeper = start("sleeper", ["sleep", "60"], folder=tmp_path, address="", environment={})
     file = tmp_path / "sleeper.pid.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"started": sleeper.started - 100}))
+    earlier = {"started": sleeper.started - 100, "mark": "sleeper-of-yesterday"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | earlier))
     (other,) = recorded(tmp_path)
     assert stop(other, folder=tmp_path) is False
     assert sleeper.process is not None
@@ -111,5 +125,26 @@ def test_children_and_grandchildren_end_too(tmp_path: Path) -> None:
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
+def test_what_a_killed_process_has_left_is_ended_too_and_nothing_else(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, time; subprocess.Popen(['sleep', '61'], start_new_session=True); time.sleep(60)"
+    )
+    parent = start("parent", [sys.executable, "-c", script], folder=tmp_path, address="", environment={})
+    process, stranger = parent.process, subprocess.Popen(["sleep", "61"])
+    assert process is not None
+    try:
+        while not process.children():
+            pass
+        (child,) = process.children()
+        process.kill()
+        process.wait()
+        assert child.is_running(), "nobody has ended it"
+        assert stop(parent, folder=tmp_path) is False
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+
+
 def test_ports_come_in_a_row() -> None:
-    assert Ports.from_base(9000) == Ports(9000, 9001, 9002)
+    assert Ports.from_base(9000) == Ports(9000, 9001, 9002, 9003, 9004, 9005)

@@ -38,8 +38,9 @@ def write_small(
     model: str = "small",
     window: Window = WINDOW,
     inputs: str = "a",
+    agreement: NDArray[np.float32] | None = None,
 ) -> list[FieldKey]:
-    """Writes vectors over the window as fields, one per tile."""
+    """Writes vectors over the window as fields, one per tile; with the layer `agreement` where one is given."""
     keys = []
     for tile in (TILE, EAST):
         part = window & tile.window
@@ -55,8 +56,9 @@ def write_small(
         }  # fmt: skip
         codes = np.ascontiguousarray(np.moveaxis(quantise(own), -1, 0))
         picture = np.zeros((*part.shape, 4), np.uint8)
-        write_field(
-            catalog, FieldContent(key, part, codes, {"clear_sentinel-2-l2a": clear}, picture, manifest)
-        )
+        quality = {"clear_sentinel-2-l2a": clear}
+        if agreement is not None:
+            quality["agreement"] = agreement[ys, xs]
+        write_field(catalog, FieldContent(key, part, codes, quality, picture, manifest))
         keys.append(key)
     return keys

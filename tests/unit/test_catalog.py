@@ -110,3 +110,9 @@ def test_the_environment_names_a_root_of_either_kind(monkeypatch: pytest.MonkeyP
             refused()
     monkeypatch.setenv("EARTHFIELD_ROOT", str(tmp_path))
     assert root_or_default(None) == cube_root_or_default(None) == Settings().folder == tmp_path
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 216, "a b", "a\n"])
+def test_no_file_of_an_answer_leaves_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput):
+        Catalog(tmp_path).answer(name)

@@ -189,12 +189,16 @@ def test_vectors_of_any_length_and_type_are_read_back(tmp_path: Path, dtype: str
     assert np.nanmax(np.abs(np.linalg.norm(values_of(half), axis=0) - 1)) < 0.03
 
 
-@pytest.mark.parametrize(("version", "interleave"), [("3.10.3", None), ("3.11.0", "TILE"), ("4.0.0", "TILE")])
-def test_blocks_are_interleaved_by_tile_where_gdal_can(
-    monkeypatch: pytest.MonkeyPatch, version: str, interleave: str | None
+@pytest.mark.parametrize(
+    ("version", "interleave", "level"), [("3.10.3", None, 1), ("3.11.0", "TILE", 9), ("4.0.0", "TILE", 9)]
+)
+def test_blocks_are_interleaved_by_tile_where_gdal_can_and_quick_to_decompress_where_not(
+    monkeypatch: pytest.MonkeyPatch, version: str, interleave: str | None, level: int
 ) -> None:
     monkeypatch.setattr(rasterio, "__gdal_version__", version)
-    assert cog_options("int8").get("interleave") == interleave
+    options = cog_options("int8")
+    assert (options.get("interleave"), options["level"]) == (interleave, level)
+    assert cog_options("float16")["level"] == 9
 
 
 def test_a_float_field_gives_equal_bytes_too(tmp_path: Path) -> None:

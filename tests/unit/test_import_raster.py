@@ -21,7 +21,7 @@ from earthfield.grid import Window, geobox_of
 from earthfield.timeline import Period
 from earthfield_infer.importing.jobs import import_fields
 from earthfield_infer.importing.request import ImportReport, ImportRequest
-from earthfield_search.places import pixel_centre
+from earthfield_search.ground.places import pixel_centre
 
 YEAR = Period.parse("2023")
 SHIFTED = geobox_of(TILE.epsg, WINDOW).transform * Affine.translation(0.3, -0.2)

@@ -33,11 +33,11 @@ from earthfield_infer.importing.jobs import import_fields
 from earthfield_infer.importing.request import ImportRequest
 from earthfield_infer.local import connect_encoder
 from earthfield_search.api.app import create_app
+from earthfield_search.ground.places import pixel_centre
 from earthfield_search.jobs.change import ChangeQuestion, detect_change
 from earthfield_search.jobs.cluster import ClusterQuestion, cluster_fields
 from earthfield_search.jobs.index import index_fields
 from earthfield_search.jobs.similar import SimilarQuestion, find_similar, similarity_map, write_similar
-from earthfield_search.places import pixel_centre
 from earthfield_train.evaluation.descriptions import Place as Kept
 from earthfield_train.evaluation.descriptions import describe_fields
 
@@ -69,7 +69,7 @@ def test_search_finds_the_planted_place(tmp_path: Path, dim: int, dtype: str) ->
     report = index_fields(IndexRequest(root=root, model="other-v1"))
     assert report.cells == report.written == 30
     lon, lat = pixel_centre(TILE.epsg, *PLANTED)
-    answer = find_similar(Catalog(root), SimilarQuestion("other-v1", lon, lat, k=3))
+    answer = find_similar(Catalog(root), SimilarQuestion.at("other-v1", lon, lat, k=3))
     best = answer.hits[0]
     assert best.score > 0.999 and best.score > answer.hits[1].score + 0.1
     assert best.lon == pytest.approx(pixel_centre(TILE.epsg, *TWIN)[0], abs=6e-4)
@@ -112,7 +112,7 @@ def test_search_on_real_vectors_finds_the_planted_one(tmp_path: Path, real_data:
     )
     index_fields(IndexRequest(root=root, model="aef-v1"))
     lon, lat = pixel_centre(TILE.epsg, window.y0 + 4, window.x0 + 4)
-    answer = find_similar(Catalog(root), SimilarQuestion("aef-v1", lon, lat, k=2))
+    answer = find_similar(Catalog(root), SimilarQuestion.at("aef-v1", lon, lat, k=2))
     wanted = pixel_centre(TILE.epsg, window.y0 + 28, window.x0 + 28)
     assert answer.hits[0].lon == pytest.approx(wanted[0], abs=1e-4)
     assert answer.hits[0].score > 0.999 > answer.hits[1].score
@@ -167,7 +167,7 @@ def test_a_search_over_tiles_of_two_models_is_refused(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"fingerprint": "f"', '"fingerprint": "g"'))
     lon, lat = pixel_centre(TILE.epsg, WIDE.y0 + 9, WIDE.x0 + 9)
     with pytest.raises(Conflict, match="cannot be compared"):
-        find_similar(catalog, SimilarQuestion("small", lon, lat))
+        find_similar(catalog, SimilarQuestion.at("small", lon, lat))
     with pytest.raises(Conflict, match="cannot be compared"):
         cluster_fields(catalog, ClusterQuestion("small", "2023", k=2))
 
@@ -195,5 +195,5 @@ def test_answers_of_an_imported_name_are_written(tmp_path: Path) -> None:
     take(root, write_raster(tmp_path / "a.tif", random_codes(WINDOW.shape), WINDOW), name="other-v1")
     index_fields(IndexRequest(root=root, model="other-v1"))
     lon, lat = pixel_centre(TILE.epsg, *PLANTED)
-    answer = find_similar(Catalog(root), SimilarQuestion("other-v1", lon, lat, k=3))
+    answer = find_similar(Catalog(root), SimilarQuestion.at("other-v1", lon, lat, k=3))
     assert all(path.is_file() for path in write_similar(Catalog(root), answer))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from training_land import SOURCES, Land, made_frames, one_thread  # noqa: F401
 
 from earthfield.catalog import Catalog
-from earthfield.errors import BrokenArtefact, InvalidInput, NotFound
+from earthfield.errors import BrokenArtefact, Conflict, InvalidInput, NotFound
 from earthfield.frames import SourceFrames
 from earthfield.ports import Encoder
 from earthfield.timeline import Period
@@ -219,9 +219,12 @@ def test_broken_folders_are_told(encoder, tmp_path) -> None:
 
 
 def test_models_are_found_in_the_root_or_named(encoder, tmp_path) -> None:
-    catalog = Catalog(tmp_path)
-    encoder.model.save_pretrained(catalog.model("mine"))
-    assert model_folder("mine", catalog) == catalog.model("mine")
+    catalog, own = Catalog(tmp_path), encoder.model.config.name
+    encoder.model.save_pretrained(catalog.model(own))
+    assert model_folder(own, catalog) == catalog.model(own)
+    catalog.model(own).rename(catalog.model("mine"))
+    with pytest.raises(Conflict, match=f"calls itself '{own}'"):
+        model_folder("mine", catalog)
     with pytest.raises(NotFound, match="mine"):
         model_folder("nobody", catalog)
     with pytest.raises(InvalidInput):

@@ -13,11 +13,11 @@ from earthfield.catalog import Catalog
 from earthfield.cli import app, exit_code_of
 from earthfield.errors import InvalidInput, NotFound
 from earthfield.schemas import IndexRequest
+from earthfield_search.ground.places import distances_m, pick_apart, pixel_centre
 from earthfield_search.jobs.change import ChangeQuestion, detect_change
 from earthfield_search.jobs.cluster import ClusterQuestion, cluster_fields
 from earthfield_search.jobs.index import index_fields
 from earthfield_search.jobs.similar import SimilarQuestion, find_similar, similarity_map, write_similar
-from earthfield_search.places import distances_m, pick_apart, pixel_centre
 
 LON, LAT = pixel_centre(32631, WINDOW.y0 + 20, WINDOW.x0 + 45)
 """Inside the second strip of kind 0."""
@@ -38,8 +38,8 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 
 
 def test_cells_of_the_same_kind_come_first_and_the_own_cell_not_at_all(catalog: Catalog) -> None:
-    answer = find_similar(catalog, SimilarQuestion("small", LON, LAT, "2018", 20))
-    assert (answer.period, answer.num_cells, answer.is_pixel) == ("2018", 50, True)
+    answer = find_similar(catalog, SimilarQuestion.at("small", LON, LAT, "2018", 20))
+    assert (answer.period, answer.num_cells, answer.asked[0].is_pixel) == ("2018", 50, True)
     assert [hit.rank for hit in answer.hits] == list(range(1, 21))
     scores = [hit.score for hit in answer.hits]
     assert scores == sorted(scores, reverse=True)
@@ -53,11 +53,11 @@ def test_cells_of_the_same_kind_come_first_and_the_own_cell_not_at_all(catalog: 
 
 
 def test_without_a_period_the_newest_field_answers(catalog: Catalog) -> None:
-    assert find_similar(catalog, SimilarQuestion("small", LON, LAT)).period == "2019"
+    assert find_similar(catalog, SimilarQuestion.at("small", LON, LAT)).period == "2019"
 
 
 def test_answers_keep_their_distance(catalog: Catalog) -> None:
-    answer = find_similar(catalog, SimilarQuestion("small", LON, LAT, "2018", 5, 150.0))
+    answer = find_similar(catalog, SimilarQuestion.at("small", LON, LAT, "2018", 5, 150.0))
     lons, lats = (np.array([getattr(hit, name) for hit in answer.hits]) for name in ("lon", "lat"))
     for hit in answer.hits:
         assert hit.distance_m >= 150
@@ -67,13 +67,13 @@ def test_answers_keep_their_distance(catalog: Catalog) -> None:
 
 def test_a_pixel_without_data_asks_with_its_cell(catalog: Catalog) -> None:
     lon, lat = pixel_centre(32631, WINDOW.y0, WINDOW.x0)
-    answer = find_similar(catalog, SimilarQuestion("small", lon, lat, "2018", 3))
-    assert not answer.is_pixel
+    answer = find_similar(catalog, SimilarQuestion.at("small", lon, lat, "2018", 3))
+    assert not answer.asked[0].is_pixel
     assert answer.hits[0].score > 0.95
 
 
 def test_the_answer_s_files_say_the_same(catalog: Catalog, tmp_path: Path) -> None:
-    answer = find_similar(catalog, SimilarQuestion("small", LON, LAT, "2018", 4))
+    answer = find_similar(catalog, SimilarQuestion.at("small", LON, LAT, "2018", 4))
     geojson, raster, picture = write_similar(catalog, answer, folder=tmp_path)
     features = json.loads(geojson.read_text())["features"]
     assert [one["properties"]["role"] for one in features] == ["query"] + ["hit"] * 4
@@ -90,7 +90,7 @@ def test_the_answer_s_files_say_the_same(catalog: Catalog, tmp_path: Path) -> No
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     before = [path.read_bytes() for path in (geojson, raster, picture)]
     write_similar(
-        catalog, find_similar(catalog, SimilarQuestion("small", LON, LAT, "2018", 4)), folder=tmp_path
+        catalog, find_similar(catalog, SimilarQuestion.at("small", LON, LAT, "2018", 4)), folder=tmp_path
     )
     assert before == [path.read_bytes() for path in (geojson, raster, picture)]
 
@@ -133,7 +133,7 @@ def test_fields_far_apart_make_a_raster_each(tmp_path: Path) -> None:
     from small_fields import TILE
 
     from earthfield.field import Field
-    from earthfield_search.coverage import coverages
+    from earthfield_search.ground.coverage import coverages
 
     catalog = Catalog(tmp_path)
     [key, _] = write_small(catalog, "2018", vectors_of(kinds()))
@@ -152,13 +152,32 @@ def test_picks_keep_the_order_they_come_in() -> None:
     assert pick_apart(lon, lat, count=2, apart_m=0).tolist() == [0, 1]
 
 
+def test_picks_are_those_of_comparing_every_pair() -> None:
+    rng = np.random.default_rng(5)
+    for at, spread, apart_m in (
+        (3.0, 0.02, 150.0),
+        (179.999, 0.02, 300.0),
+        (0.0, 0.0001, 0.5),
+        (0.0, 60.0, 2e6),
+    ):
+        lon = (at + spread * rng.normal(size=200) + 180) % 360 - 180
+        lat = np.clip(52 + spread * rng.normal(size=200), -80, 84)
+        slowly: list[int] = []
+        for one in range(200):
+            away = distances_m(lon[slowly], lat[slowly], from_lon=lon[one], from_lat=lat[one])
+            if not slowly or away.min() >= apart_m:
+                slowly.append(one)
+        assert pick_apart(lon, lat, count=200, apart_m=apart_m).tolist() == slowly
+        assert pick_apart(lon, lat, count=3, apart_m=apart_m).tolist() == slowly[:3]
+
+
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        (lambda: SimilarQuestion("small", LON, LAT, k=0), "k is 0"),
-        (lambda: SimilarQuestion("small", 200, LAT), "not a place"),
-        (lambda: SimilarQuestion("small", LON, LAT, "20x"), "neither a year"),
-        (lambda: SimilarQuestion("../x", LON, LAT), "not a usable name"),
+        (lambda: SimilarQuestion.at("small", LON, LAT, k=0), "k is 0"),
+        (lambda: SimilarQuestion.at("small", 200, LAT), "not a place"),
+        (lambda: SimilarQuestion.at("small", LON, LAT, "20x"), "neither a year"),
+        (lambda: SimilarQuestion.at("../x", LON, LAT), "not a usable name"),
         (lambda: ClusterQuestion("small", "2018", 0), "k is 0"),
         (lambda: ChangeQuestion("small", "2018", "2018-01..2018-12"), "two different"),
         (lambda: ChangeQuestion("small", "2018", "2019", threshold=3), "outside 0..2"),
@@ -171,9 +190,9 @@ def test_a_wrong_question_is_refused_in_a_sentence(question, words: str) -> None
 
 def test_what_is_not_there_is_told_with_what_is(catalog: Catalog) -> None:
     with pytest.raises(NotFound, match=r"outside every field of small.*W S E N"):
-        find_similar(catalog, SimilarQuestion("small", 10, 10))
+        find_similar(catalog, SimilarQuestion.at("small", 10, 10))
     with pytest.raises(NotFound, match="there are: small 2018, small 2019"):
-        find_similar(catalog, SimilarQuestion("nobody", LON, LAT))
+        find_similar(catalog, SimilarQuestion.at("nobody", LON, LAT))
     with pytest.raises(NotFound, match="small 2018"):
         cluster_fields(catalog, ClusterQuestion("small", "1999"))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_land import one_thread  # noqa: F401
 
-from earthfield_train.firstfit import Moments, reduced_rank
+from earthfield_train.firstfit import Moments, reduced_rank, turn_towards
 
 
 def drawn(*, signals: int = 3, features: int = 10, pixels: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,7 +43,7 @@ def test_moments_are_those_of_all_pixels_together() -> None:
 
 def test_at_full_rank_it_tells_what_least_squares_tells() -> None:
     x, y = drawn()
-    _, told = reduced_rank(moments_of(x, y), rank=10)
+    _, told = reduced_rank(moments_of(x, y), rank=10, ridge=0.01)
     best = np.linalg.lstsq(x.numpy(), y.numpy(), rcond=None)[0]
     expected = 1 - np.square(y.numpy() - x.numpy() @ best).sum() / np.square(y.numpy()).sum()
     assert told == pytest.approx(expected, abs=0.02)
@@ -64,3 +64,13 @@ def test_directions_that_say_nothing_are_left_at_zero() -> None:
     x, y = drawn()
     weight, _ = reduced_rank(moments_of(x, y[:, :2]), rank=6)
     assert torch.linalg.matrix_rank(weight) == 2
+
+
+def test_a_turn_brings_a_map_back_to_one_that_differs_by_a_turn_only() -> None:
+    x, _ = drawn()
+    generator = torch.Generator().manual_seed(2)
+    before = torch.randn(10, 4, generator=generator, dtype=torch.float64)
+    turned = before @ torch.linalg.qr(torch.randn(4, 4, generator=generator, dtype=torch.float64))[0]
+    turn = turn_towards(turned, before, moments_of(x, x).covariance)
+    np.testing.assert_allclose(turned @ turn, before, atol=1e-9)
+    np.testing.assert_allclose(turn.T @ turn, np.eye(4), atol=1e-12)

@@ -16,14 +16,16 @@ from earthfield_model.batch import SourceBatch
 from earthfield_model.bottleneck import sample_vmf
 from earthfield_model.config import ModelConfig, SourceConfig, model_config
 from earthfield_model.widths import widths_named
+from earthfield_train.checkpoint import Facts, load_checkpoint, model_of, save_checkpoint
 from earthfield_train.config import DataConfig, LossConfig, OptimConfig, train_config
 from earthfield_train.dataset import Sampler, TrainBatch
 from earthfield_train.losses import consistency_loss, uniformity_loss
 from earthfield_train.metrics import effective_rank, health_of
 from earthfield_train.objective import PretrainObjective, noise
-from earthfield_train.optim import learning_rate
+from earthfield_train.optim import learning_rate, make_optimizer
 from earthfield_train.perturb import student_view
 from earthfield_train.plots import Plot, PlotStore, find_plots
+from earthfield_train.processes import Processes
 from earthfield_train.statistics import measured_sources
 
 DATA = DataConfig(
@@ -172,6 +174,45 @@ def test_the_total_is_the_weighted_sum_of_the_four(sampler: Sampler, model: Alph
     assert found["text"] == 0.0
     assert again.figures()["reconstruction"] == pytest.approx(found["reconstruction"], rel=1e-4)
     assert (LossConfig().uniformity, LossConfig().consistency, LossConfig().text) == (0.05, 0.02, 0.001)
+
+
+def test_an_anchor_is_what_the_model_was_as_the_run_began(sampler: Sampler, model: AlphaEarth) -> None:
+    batch = sampler.batch(2, 2, model.config)
+    moving = AlphaEarth(model.config)
+    moving.load_state_dict(model.state_dict())
+    objective = PretrainObjective(moving, replace(ALONE, anchor=2.0, student_share=1.0))
+    began = objective(batch, 0)
+    assert float(began.total.detach()) == pytest.approx(2 * began.figures()["anchor"], rel=1e-6)
+    # The teacher stands where it stood: what is left is the student's way to it, and it alone pulls.
+    assert began.figures()["anchor"] == pytest.approx(began.figures()["consistency"] / 2, rel=1e-4)
+    began.total.backward()
+    with torch.no_grad():
+        for one in moving.parameters():
+            if one.grad is not None:
+                one -= 0.05 * one.grad / one.grad.norm().clamp(min=1e-9)
+    moved = objective(batch, 0).figures()
+    with torch.no_grad():
+        held, now = (one(batch.inputs, batch.periods) for one in (model, moving))
+    teacher = float(consistency_loss(held, now))
+    assert teacher > 0
+    assert moved["anchor"] > teacher / 2, "the anchor stays while the model moves"
+    assert objective.anchor is not None
+    assert all(one.grad is None for one in objective.anchor.parameters())
+
+
+def test_a_checkpoint_holds_the_anchor_too(model: AlphaEarth, tmp_path: Path) -> None:
+    objective = PretrainObjective(model, replace(ALONE, anchor=1.0))
+    optimizer = make_optimizer(objective, OptimConfig())
+    facts = Facts(3, model.config.to_json(), {})
+    path = save_checkpoint(tmp_path, objective, optimizer, facts, keep=1, processes=Processes())
+    # A run goes on from the weights of its last step, which are not the anchor's.
+    torch.manual_seed(1)
+    later = PretrainObjective(AlphaEarth(model.config), replace(ALONE, anchor=1.0))
+    load_checkpoint(path, later, make_optimizer(later, OptimConfig()), run={})
+    assert later.anchor is not None
+    for name, one in model.state_dict().items():
+        assert torch.equal(later.anchor.state_dict()[name], one), name
+    assert model_of(path).num_parameters == model.num_parameters, "no model carries its anchor"
 
 
 def test_a_batch_without_any_target_costs_nothing_to_reconstruct(sampler: Sampler, model: AlphaEarth) -> None:

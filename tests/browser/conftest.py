@@ -1,0 +1,192 @@
+"""Lands with their stacks, and a browser: each is made once in a session, and only when a test wants it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from browsing import Land, Seen, copied, make_maps, mapped_bounds, model_for, pages_of, up, write_landscape
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+REAL_PERIODS = ("2018-01..2018-06", "2018", "2018-07..2018-10")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without Chromium no page can be looked at; the first test of a land waits until its maps are made."""
+    missing = pytest.mark.skip(reason="no Chromium on this machine: apt-get install chromium")
+    for item in items:
+        if Path(item.path).parent != Path(__file__).parent:
+            continue
+        item.add_marker(pytest.mark.timeout(1200))
+        if CHROMIUM is None:
+            item.add_marker(missing)
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where maps are made; those in the folder that EARTHFIELD_BROWSER_ROOTS names are made once and for all."""
+    kept = os.environ.get("EARTHFIELD_BROWSER_ROOTS")
+    return Path(kept) if kept else tmp_path_factory.mktemp("roots")
+
+
+def _made(roots: Path, name: str, make: Callable[[Path], None], to: Path) -> Path:
+    """A root whose maps are made, copied where it is kept for later sessions too."""
+    root = roots / name
+    if not (root / "made").exists():
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        make(root)
+        (root / "made").touch()
+    return copied(root, to) if "EARTHFIELD_BROWSER_ROOTS" in os.environ else root
+
+
+@pytest.fixture(scope="session")
+def simulated_land(roots: Path, tmp_path_factory: pytest.TempPathFactory) -> Land:
+    """Simulated land of 1.28 km x 1.28 km, maps of 2022 and 2023; nothing serves it."""
+    folder = tmp_path_factory.mktemp("simulated")
+    landscape = write_landscape(roots / "landscape")
+
+    def make(root: Path) -> None:
+        make_maps(root, landscape, ("2022", "2023"), model_for(root))
+
+    root = _made(roots, "simulated", make, folder / "root")
+    model = model_for(root)
+    return Land("simulated", root, str(landscape), model, ("2022", "2023"), mapped_bounds(root, model))
+
+
+@pytest.fixture(scope="session")
+def real_land(roots: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Land:
+    """Real land of 640 m x 640 m over two tiles, maps of 2018 and two parts of it; nothing serves it."""
+    folder = tmp_path_factory.mktemp("real")
+    place = real_data / "places" / "flanders_a"
+
+    def make(root: Path) -> None:
+        if model_for(root) != "starter":
+            pytest.skip("the bundled model is absent: real land shows nothing without it")
+        make_maps(root, place, REAL_PERIODS, "starter")
+
+    root = _made(roots, "real", make, folder / "root")
+    return Land(
+        "real", root, str(place), "starter", REAL_PERIODS, mapped_bounds(root, "starter"),
+        labels=place / "labels" / "LC.tif",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def simulated(simulated_land: Land) -> Iterator[Land]:
+    """Simulated land with everything that `earthfield up` starts."""
+    with up(simulated_land) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def real(real_land: Land) -> Iterator[Land]:
+    """Real land with everything that `earthfield up` starts."""
+    with up(real_land) as served:
+        yield served
+
+
+@pytest.fixture(scope="session", params=["simulated", "real"])
+def land(request: pytest.FixtureRequest) -> Land:
+    """First the simulated, then the real land, each with its stack: the test runs on both."""
+    found: Land = request.getfixturevalue(request.param)
+    return found
+
+
+class _OpenStreetMap(BaseHTTPRequestHandler):
+    """Knows one town, a box in the middle of nowhere; breaks down when it is asked for `Brokentown`."""
+
+    def do_GET(self) -> None:
+        """Answers as an Overpass server does."""
+        asked = parse_qs(urlsplit(self.path).query)["data"][0]
+        box = {"minlon": 5.0, "minlat": 52.0, "maxlon": 5.02, "maxlat": 52.01}
+        ring = [(5.0, 52.0), (5.02, 52.0), (5.02, 52.01), (5.0, 52.0)]
+        way = {"type": "way", "role": "outer", "geometry": [{"lon": lon, "lat": lat} for lon, lat in ring]}
+        town = {"type": "relation", "id": 7, "bounds": box, "members": [way]}
+        town["tags"] = {"name": "Testdorp", "boundary": "administrative", "admin_level": "8"}
+        is_known = '"Testdorp"' in asked or "relation(7)" in asked
+        told = json.dumps({"elements": [town] if is_known else []}).encode()
+        self.send_response(504 if "Brokentown" in asked else 200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="session")
+def openstreetmap() -> Iterator[str]:
+    """Address of a server that stands for OpenStreetMap's."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _OpenStreetMap)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/api"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def served(openstreetmap: str) -> Iterator[Callable[[Land], Land]]:
+    """Gives the pages over a land without Prefect, up in some seconds: for tests that start no run."""
+    with ExitStack() as stack:
+        there: dict[str, Land] = {}
+
+        def serve(land: Land) -> Land:
+            if land.name not in there:
+                there[land.name] = stack.enter_context(
+                    pages_of(land, settings={"EARTHFIELD_OSM_URL": openstreetmap})
+                )
+            return there[land.name]
+
+        yield serve
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: the folder that EARTHFIELD_SCREENSHOTS names, or one that is thrown away."""
+    folder = Path(os.environ.get("EARTHFIELD_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """What the pages of this test did that they should not have done; ask `seen.check()` at its end."""
+    return Seen()
+
+
+@pytest.fixture
+def opened(browser: Browser, seen: Seen) -> Iterator[Callable[..., Page]]:
+    """Opens an address as on a desk, or with `phone=True` as on a phone; closed when the test is over."""
+    contexts: list[Any] = []
+
+    def open_page(address: str, *, phone: bool = False) -> Page:
+        size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
+        context = browser.new_context(viewport=size, has_touch=phone, accept_downloads=True)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = seen.watch(context.new_page())
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
