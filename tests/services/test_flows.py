@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import os
@@ -235,7 +236,8 @@ def test_one_run_at_a_time_holds_a_tile_and_a_person_may_change_the_number(api: 
         with held(limits):
             order.append("second")
 
-    thread = threading.Thread(target=second)
+    # A thread begins without Prefect's settings, and would count its slots on a server of its own.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(second,))
     thread.start()
     with held(limits):
         inside.set()
