@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from earthfield.errors import NotFound
 from earthfield.field import Field
 from earthfield.grid import Tile, Window
 from earthfield.timeline import Period
+from earthfield_analysis.compiling import usable_threads
 from earthfield_analysis.similarity import cosine
 from earthfield_search.asking.explain import Explained, Explainer
 from earthfield_search.asking.ranking import away_from
@@ -99,11 +101,15 @@ def hits_of(
         key = FieldKey(sought.field.key.model, Tile.parse(tile), Period.from_id(period))
         opened[tile, period] = Field(catalog, key)
     check_comparable([sought.field, *opened.values()])
+
+    def pixels_in(block: tuple[str, str, int, int]) -> list[tuple[int, int, float]]:
+        cells = [_cell_window(content[number]) for number in by_block[block]]
+        return _best_pixels(opened[block[:2]], cells, sought.vector)
+
     best: dict[int, tuple[int, int, float]] = {}
-    for (tile, period, _, _), numbers in by_block.items():
-        cells = [_cell_window(content[number]) for number in numbers]
-        pixels = _best_pixels(opened[tile, period], cells, sought.vector)
-        best.update(zip(numbers, pixels, strict=True))
+    with ThreadPoolExecutor(usable_threads()) as pool:  # reading a block is decompressing it
+        for numbers, pixels in zip(by_block.values(), pool.map(pixels_in, by_block), strict=True):
+            best.update(zip(numbers, pixels, strict=True))
     places = _centres(content, best)
     explainer = Explainer(catalog) if explain else None
     found = []
