@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from browsing import (
 from playwright.sync_api import FrameLocator, Page, expect
 
 Opened = Callable[..., Page]
+_MIDDLE = "() => [map.getCenter().lng, map.getCenter().lat]"
 
 
 def title(page: Page, words: str) -> None:
@@ -53,6 +55,15 @@ def opened_map(page: Page, land: Land) -> FrameLocator:
     frame = map_in(page)
     expect_tiles(frame)
     return frame
+
+
+def expect_middle(frame: FrameLocator, lon: float, lat: float) -> None:
+    """Waits until a map that moves has come to a place."""
+    until = time.monotonic() + SHOW_MS / 1e3
+    wanted = pytest.approx([lon, lat], abs=2e-4)
+    while (middle := frame.locator("body").evaluate(_MIDDLE)) != wanted:
+        assert time.monotonic() < until, f"the map is at {middle}, not at {wanted}"
+        time.sleep(0.1)
 
 
 def test_places_that_are_alike_are_found_by_click_and_by_what_it_is_not(
@@ -118,8 +129,7 @@ def test_words_find_places_a_row_moves_the_map_and_a_saved_search_is_asked_again
     wrong = page.get_by_role("button", name="Not like this one")
     choose_row(page, 40 + 68 + 34, wrong)
     lon, lat = found["features"][1]["geometry"]["coordinates"]
-    middle = frame.locator("body").evaluate("() => [map.getCenter().lng, map.getCenter().lat]")
-    assert middle == pytest.approx([lon, lat], abs=2e-4), "the map moved to the row"
+    expect_middle(frame, lon, lat)
     wrong.click()
     title(page, "“grassland”, but not like 1 other$")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -9,18 +10,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from earthfield.area import area_from_bbox
 from earthfield.areaosm import places_named
+from earthfield.client import Client
 from earthfield.errors import InvalidInput, NotFound, Unavailable
 from earthfield_dashboard.document import document_routes
 from earthfield_dashboard.layers import Layer
-from earthfield_dashboard.maps import field_tiles
+from earthfield_dashboard.maps import field_tiles, hits_layer
 from earthfield_dashboard.pages import PAGES
 from earthfield_dashboard.runs import Run
+from earthfield_dashboard.thumbnails import thumbnail_address, thumbnail_route
 from earthfield_dashboard.views.area_chosen import Chosen
 from earthfield_dashboard.views.area_estimate import Pace, paces_of
 
@@ -126,3 +131,65 @@ def test_tiles_of_a_side_lie_in_its_pane_and_are_others_once_the_field_was_made_
     assert "style=quality&v=" in tiles.tiles and tiles.tiles.endswith("&layer=agreement&low=0&high=1")
     assert tiles.options["pane"] == "earthfield-right" and tiles.options["earthfield_name"] == "2018"
     assert field_tiles(again).tiles != field_tiles(layer).tiles
+
+
+ERRORS = {404: "NotFound", 503: "Unavailable"}
+LAYER = Layer("starter", "2018", "20180101_20190101", ("a",), (), (0, 0, 1, 1), "one")
+
+
+def pictures(status: int, asked: list[str]) -> TestClient:
+    """The dashboard's route over a service whose tiles are red west of the meridian and blue east of it."""
+
+    def tile(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if status != 200:
+            return httpx.Response(status, json={"error": ERRORS[status], "message": "there is none"})
+        x = int(request.url.path.split("/")[5])
+        colour = (255, 0, 0, 255) if x < 2**13 else (0, 0, 255, 255)
+        stream = io.BytesIO()
+        Image.new("RGBA", (256, 256), colour).save(stream, "PNG")
+        return httpx.Response(200, content=stream.getvalue(), headers={"Content-Type": "image/png"})
+
+    client = Client("http://search", "", tries=1, transport=httpx.MockTransport(tile))
+    return TestClient(Starlette(routes=[thumbnail_route(client)]))
+
+
+def test_the_picture_of_a_place_is_cut_from_the_tiles_around_it() -> None:
+    asked: list[str] = []
+    there = pictures(200, asked)
+    told = there.get(thumbnail_address(LAYER, (0.0, 50.0)))
+    assert told.status_code == 200 and "max-age" in told.headers["cache-control"]
+    picture = Image.open(io.BytesIO(told.content)).convert("RGB")
+    assert picture.size == (96, 96)
+    assert [picture.getpixel((x, 10)) for x in (0, 47, 48, 95)] == [(255, 0, 0)] * 2 + [(0, 0, 255)] * 2
+    assert picture.getpixel((38, 48)) == (255, 255, 255), "the ring"
+    assert len(asked) == 2 and all(one.startswith("/tiles/starter/") for one in asked)
+    there.get(thumbnail_address(LAYER, (0.0, 50.0)))
+    assert len(asked) == 2, "tiles are kept"
+    again = Layer("starter", "2018", "20180101_20190101", ("a",), (), (0, 0, 1, 1), "two")
+    there.get(thumbnail_address(again, (0.0, 50.0)))
+    assert len(asked) == 4, "but not those of a field that was made again"
+
+
+@pytest.mark.parametrize(
+    "query", ["", "lon=1", "lon=x&lat=2", "lon=nan&lat=2", "lon=181&lat=2", "lon=1&lat=-86"]
+)
+def test_a_picture_of_no_place_is_refused(query: str) -> None:
+    asked: list[str] = []
+    assert pictures(200, asked).get(f"/service/places/starter/2018.png?{query}").status_code == 422
+    assert not asked
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_a_picture_that_cannot_be_made_is_told_and_not_kept(status: int) -> None:
+    answer = pictures(status, []).get("/service/places/starter/2018.png?lon=1&lat=2")
+    assert answer.status_code == status and answer.json()["message"]
+    assert "cache-control" not in answer.headers
+
+
+def test_hits_go_to_the_map_with_their_rank_and_score_only() -> None:
+    hit = {"geometry": {"type": "Point", "coordinates": [3.0, 51.0]},
+           "properties": {"rank": 1, "score": 0.5, "cell": "<script>"}}  # fmt: skip
+    drawn = hits_layer([hit])
+    assert drawn.data["features"][0]["properties"].items() >= {"rank": 1, "score": 0.5}.items()
+    assert "cell" not in drawn.data["features"][0]["properties"]

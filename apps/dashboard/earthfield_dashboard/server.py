@@ -1,10 +1,14 @@
-"""The dashboard's web server: Streamlit's pages behind the login, beside them tiles and the health of all parts."""
+"""The dashboard's web server: Streamlit's pages behind the login, beside them tiles, pictures and the health."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import httpx
 from starlette.concurrency import run_in_threadpool
@@ -14,12 +18,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from streamlit.starlette import App
 
+from earthfield.client import Client
 from earthfield.health import Health, check_health
 from earthfield.settings import Settings
 from earthfield_dashboard.document import document, document_routes, is_browser
 from earthfield_dashboard.login import Gate, Rules, login_routes, rules_of
+from earthfield_dashboard.thumbnails import thumbnail_route
 
 _PASSED_ON = ("content-type", "etag", "cache-control")
+_HEAVY = ("pandas", "folium.plugins", "altair")
+"""The pages themselves, and components of Streamlit, would be unknown to it when imported before it runs."""
 _KEPT_S = 5.0
 """How long an answer about the health is given again: whoever asks often must not keep the parts busy."""
 
@@ -32,8 +40,23 @@ def app() -> App:
     """
     settings = Settings()
     rules = rules_of(settings)
-    routes = [*document_routes(), *tile_routes(settings), health_route(settings, rules), *login_routes(rules)]
-    return App(Path(__file__).with_name("app.py"), routes=routes, middleware=[Middleware(Gate, rules=rules)])
+    client = Client(settings.search_url, settings.search_key, timeout_s=60.0, tries=1)
+    routes = [
+        *document_routes(),
+        *tile_routes(settings),
+        thumbnail_route(client),
+        health_route(settings, rules),
+        *login_routes(rules),
+    ]
+    middleware = [Middleware(Gate, rules=rules)]
+    return App(Path(__file__).with_name("app.py"), lifespan=_started, routes=routes, middleware=middleware)
+
+
+@asynccontextmanager
+async def _started(_: App) -> AsyncIterator[None]:
+    """Begins to import what the pages take seconds to import, so that whoever comes first need not wait for it."""
+    Thread(target=lambda: [import_module(name) for name in _HEAVY], name="importing", daemon=True).start()
+    yield
 
 
 def tile_routes(settings: Settings) -> list[Route]:

@@ -1,12 +1,12 @@
 """Maps that ask no other host for anything: the board itself, what is laid over it, what is drawn on it."""
 
-from earthfield_dashboard.maps.board import Touched, ask_streets, show_map
+from earthfield_dashboard.maps.board import Touched, ask_streets, show_map, touched_on
 from earthfield_dashboard.maps.drawing import (
     answer_tiles,
     box_layer,
     field_tiles,
     geometry_layer,
-    hit_layers,
+    hits_layer,
     outline_layer,
     place_layer,
     points_layer,
@@ -19,9 +19,10 @@ __all__ = [
     "box_layer",
     "field_tiles",
     "geometry_layer",
-    "hit_layers",
+    "hits_layer",
     "outline_layer",
     "place_layer",
     "points_layer",
     "show_map",
+    "touched_on",
 ]

@@ -36,8 +36,8 @@ def show_map(
     tools: Sequence[str] = (),
     height: int = 520,
     look_at: Place | None = None,
-) -> Touched:
-    """Shows a map and gives what was done on it since it was last shown.
+) -> None:
+    """Shows a map; `touched_on` tells what is done on it.
 
     Args:
         name: of the map; the same name keeps position and zoom while what lies over it changes.
@@ -52,14 +52,22 @@ def show_map(
         street_tiles().add_to(group)
     for one in over:
         one.add_to(group)
-    answer = st_folium(
-        base_map(bounds, tools=tools), key=f"map-{name}", height=height,
+    st_folium(
+        base_map(bounds, tools=tools), key=_key(name), height=height,
         use_container_width=True, feature_group_to_add=group,
         center=(look_at[1], look_at[0]) if look_at else None, zoom=_NEAR_ZOOM if look_at else None,
         returned_objects=["last_clicked", "last_active_drawing"] if tools else ["last_clicked"],
     )  # fmt: skip
-    clicked = _once(f"{name}-clicked", answer.get("last_clicked"))
-    drawn = _once(f"{name}-drawn", answer.get("last_active_drawing")) if tools else None
+
+
+def touched_on(name: str) -> Touched:
+    """Gives what was done on a map since this was last asked.
+
+    It is known before the map is shown again, so a page that asks first draws everything once.
+    """
+    told = st.session_state.get(_key(name)) or {}
+    clicked = _once(f"{name}-clicked", told.get("last_clicked"))
+    drawn = _once(f"{name}-drawn", told.get("last_active_drawing"))
     return Touched(
         (clicked["lng"], clicked["lat"]) if clicked else None, drawn["geometry"] if drawn else None
     )
@@ -71,6 +79,11 @@ def ask_streets() -> None:
         "Streets and names below", value=st.session_state.get(_STREETS, False), key="streets",
         help="From OpenStreetMap, over the internet. Without it Earthfield asks no other computer for anything.",
     )  # fmt: skip
+
+
+def _key(name: str) -> str:
+    """Where the session keeps what a map told last."""
+    return f"map-{name}"
 
 
 def _once(name: str, told: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import folium
 from folium.elements import JSCSSMixin
 from folium.plugins import Draw
 from folium.template import Template
+from folium.utilities import JsCode
 
 from earthfield.client import Place
 from earthfield.storage import hash_of
@@ -27,7 +28,6 @@ _OUTLINE: dict[str, Any] = {
 }
 _EXTENT: dict[str, Any] = {"color": "#7a4a00", "weight": 2, "dashArray": "6 5", "fill": False}
 _BOX: dict[str, Any] = {"color": "#b5179e", "weight": 3, "fill": True, "fillOpacity": 0.05}
-_NUM_RANKS = 25
 
 
 class OfflineMap(folium.Map):
@@ -204,19 +204,15 @@ def place_layer(place: Place) -> folium.CircleMarker:
     )  # fmt: skip
 
 
-def hit_layers(features: Sequence[Mapping[str, Any]]) -> list[folium.Marker]:
-    """Marks similar places with their rank."""
-    layers = []
-    for hit in features:
-        lon, lat = hit["geometry"]["coordinates"]
-        rank, score = hit["properties"]["rank"], hit["properties"]["score"]
-        side = 22 if rank <= _NUM_RANKS else 12
-        text = str(rank) if rank <= _NUM_RANKS else ""
-        icon = folium.DivIcon(
-            icon_size=(side, side),
-            icon_anchor=(side // 2, side // 2),
-            html=text,
-            class_name="earthfield-rank",
-        )
-        layers.append(folium.Marker((lat, lon), icon=icon, tooltip=f"Rank {rank}, similarity {score:.3f}"))
-    return layers
+def hits_layer(features: Sequence[Mapping[str, Any]]) -> folium.GeoJson:
+    """Marks similar places with their rank, the best above the others."""
+    marks = [
+        {
+            "type": "Feature",
+            "geometry": dict(hit["geometry"]),
+            "properties": {name: hit["properties"][name] for name in ("rank", "score")},
+        }
+        for hit in features
+    ]
+    content = {"type": "FeatureCollection", "features": marks}
+    return folium.GeoJson(content, point_to_layer=JsCode("earthfieldRank"))

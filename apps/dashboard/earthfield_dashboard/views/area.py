@@ -12,7 +12,14 @@ from earthfield.errors import NotFound
 from earthfield.schemas import INPUT_SOURCES, MapRequest, checked_request
 from earthfield.sources import known_sources
 from earthfield_dashboard.layers import Bounds, Layer, layers_of
-from earthfield_dashboard.maps import ask_streets, box_layer, geometry_layer, outline_layer, show_map
+from earthfield_dashboard.maps import (
+    ask_streets,
+    box_layer,
+    geometry_layer,
+    outline_layer,
+    show_map,
+    touched_on,
+)
 from earthfield_dashboard.session import runs, search, settings, told
 from earthfield_dashboard.views.area_chosen import (
     Chosen,
@@ -65,6 +72,8 @@ def page() -> None:
         "Choose an area and a period, and Earthfield turns every satellite scene of it into one searchable map: 64 "
         "numbers for each 10 m pixel that say what the ground did over that time."
     )
+    if drawn := touched_on(_map_name()).drawn:
+        take_drawn(drawn)
     there = _there()
     chosen = chosen_area()
     left, right = st.columns([3, 2], gap="medium")
@@ -114,10 +123,7 @@ def _map(there: There, chosen: Chosen | None) -> None:
             over.append(outline_layer(outline, told=f"Map of {layer.period}, {layer.model}, tile {tile}"))
     if chosen:
         over.append(geometry_layer(chosen.geojson(), told="Your area"))
-    touched = show_map(
-        f"area-{area_version()}", _view(there, chosen), over=over, tools=("rectangle", "polygon"),
-        height=_MAP_HEIGHT,
-    )  # fmt: skip
+    show_map(_map_name(), _view(there, chosen), over=over, tools=("rectangle", "polygon"), height=_MAP_HEIGHT)
     st.caption(
         "The square and the pentagon on the map draw a box and a polygon. "
         + ("Dashed brown: where the catalogue holds scenes. " if there.extent else "")
@@ -125,8 +131,10 @@ def _map(there: There, chosen: Chosen | None) -> None:
         + "Magenta: your area."
     )
     ask_streets()
-    if touched.drawn:
-        take_drawn(touched.drawn)
+
+
+def _map_name() -> str:
+    return f"area-{area_version()}"
 
 
 def _view(there: There, chosen: Chosen | None) -> Bounds:

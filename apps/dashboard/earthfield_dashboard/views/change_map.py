@@ -9,7 +9,7 @@ import folium
 import streamlit as st
 
 from earthfield_dashboard.layers import Bounds, Layer
-from earthfield_dashboard.maps import answer_tiles, field_tiles, geometry_layer, show_map
+from earthfield_dashboard.maps import Touched, answer_tiles, field_tiles, geometry_layer, show_map, touched_on
 from earthfield_dashboard.views.change_found import Found, Patch, look_at
 from earthfield_dashboard.views.within import TOOLS, area_of, map_name, take_drawn
 from earthfield_dashboard.words import hectares
@@ -27,7 +27,7 @@ _LEAST_DEGREES = 0.0008
 
 
 def show_change_map(before: Layer, after: Layer, found: Found | None) -> None:
-    """Shows the map, and takes what is drawn and clicked on it."""
+    """Takes what was drawn and clicked on the map, and shows it."""
     shown = st.segmented_control(
         "On the map", [_CHANGE, _BOTH], default=_CHANGE if found else _BOTH,
         key=f"change-shown-{found is not None}",
@@ -37,15 +37,17 @@ def show_change_map(before: Layer, after: Layer, found: Found | None) -> None:
     bounds = _around(chosen) if chosen else before.bounds
     name = f"{map_name('change')}-{before.key}-{after.key}-{chosen.number if chosen else 'all'}"
     if shown == _BOTH or found is None:
+        name += "-both"
+    _take(found, touched_on(name))
+    if shown == _BOTH or found is None:
         _both(before, after, found, bounds, name=name, opacity=opacity)
     else:
         over = [field_tiles(before, style="axes", opacity=0.25)]
         over += [
             answer_tiles(one["href"], opacity=opacity, low=0, high=found.farthest) for one in found.rasters
         ]
-        touched = show_map(name, bounds, over=[*over, *_outlines(found)], tools=TOOLS)
+        show_map(name, bounds, over=[*over, *_outlines(found)], tools=TOOLS)
         _scale(found.farthest)
-        _take(found, touched)
     st.slider("Opacity, %", 0, 100, _OPACITY, step=5, key="change-opacity")
 
 
@@ -55,8 +57,7 @@ def _both(
     """Shows both periods, divided by a line: the same three numbers of each vector as red, green and blue."""
     left = field_tiles(before, style="axes", opacity=opacity, side="left")
     right = field_tiles(after, style="axes", opacity=opacity, side="right")
-    touched = show_map(f"{name}-both", bounds, over=[left, right, *_outlines(found)], tools=TOOLS)
-    _take(found, touched)
+    show_map(name, bounds, over=[left, right, *_outlines(found)], tools=TOOLS)
     st.caption(
         f"Left of the line **before**, {before.period}; right of it **after**, {after.period}. Move the line, with "
         "the mouse or the arrow keys. The colours are stretched for each period by itself, and a season moves them "
@@ -64,8 +65,10 @@ def _both(
     )
 
 
-def _take(found: Found | None, touched: Any) -> None:
-    take_drawn("change", touched.drawn)
+def _take(found: Found | None, touched: Touched) -> None:
+    if touched.drawn:
+        take_drawn("change", touched.drawn)
+        st.rerun()
     patch = found.patch_at(touched.clicked) if found and touched.clicked else None
     if found and patch and patch != found.chosen:
         look_at(patch)

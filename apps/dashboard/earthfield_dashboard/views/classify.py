@@ -10,7 +10,7 @@ import streamlit as st
 
 from earthfield.client import Place
 from earthfield_dashboard.layers import Layer
-from earthfield_dashboard.maps import geometry_layer, show_map
+from earthfield_dashboard.maps import Touched, geometry_layer, show_map, touched_on
 from earthfield_dashboard.session import choose_layer, layers, search, told
 from earthfield_dashboard.views.chosen import ring_layer
 from earthfield_dashboard.views.classify_files import show_kept, show_upload
@@ -41,6 +41,7 @@ from earthfield_dashboard.views.classify_map import (
 )
 from earthfield_dashboard.views.within import TOOLS, area_of, ask_area, map_name, take_drawn
 
+_ACTIVE = "classify-active"
 _ERASE, _WITHIN = "Erase", "Map only here"
 _METHODS = {"From a few labels to many": "linear", "Most like the nearest labels": "knn", "Forest": "forest"}
 _DOUBTS = {"Two classes are near one another": "margin", "All classes are even": "entropy"}
@@ -60,6 +61,7 @@ def page() -> None:
     left, right = st.columns([3, 2], gap="medium")
     with right:
         layer = choose_layer(there)
+        _take(touched_on(_map_name(layer)))
         now = sheet()
         _from_elsewhere(now, layer)
         options = _options(layer)
@@ -67,8 +69,8 @@ def page() -> None:
     name = f"classify-next-{answer['links'][0]['href'] if answer else ''}"
     with left:
         _class_form()
-        active = _choose_active(now)
-        _map(layer, now, answer, active, chosen_place(answer, name))
+        _choose_active(now)
+        _map(layer, now, answer, chosen_place(answer, name))
     if answer:
         show_suggestions(answer, now, name)
         show_found(answer, now)
@@ -80,7 +82,7 @@ def _class_form() -> None:
         name = name_at.text_input("Name of a new class", max_chars=60, placeholder="maize")
         if add_at.form_submit_button("Add class", icon=":material/add:", width="stretch") and name.strip():
             add_class(name)
-            st.session_state["classify-active"] = name.strip()
+            st.session_state[_ACTIVE] = name.strip()
             st.rerun()
 
 
@@ -179,11 +181,11 @@ def _missing(now: Sheet) -> str:
     return ""
 
 
-def _choose_active(now: Sheet) -> str:
+def _choose_active(now: Sheet) -> None:
     """Lets a person choose what the next click or drawing means: a class, or one of the two other meanings."""
     if not now.classes:
         st.info("Begin with a class: type its name and press *Add class*.", icon=":material/add_circle:")
-        return _ERASE
+        return
     choices = [*now.classes, _ERASE, _WITHIN]
     counts = now.counts
 
@@ -191,21 +193,19 @@ def _choose_active(now: Sheet) -> str:
         return f"{now.number(one)} {one} ({counts[one]})" if one in now.classes else one
 
     # Another key when classes come or go, so that what is chosen is there.
-    kept = st.session_state.get("classify-active")
-    active = st.pills(
+    kept = st.session_state.get(_ACTIVE)
+    st.session_state[_ACTIVE] = st.pills(
         "The next click or drawing on the map is", choices, format_func=words, required=True,
         default=kept if kept in choices and kept != _ERASE else now.classes[-1],
         key=f"classify-active-{len(now.classes)}",
     )  # fmt: skip
-    st.session_state["classify-active"] = active
     swatches = (
         f"{swatch(now.colour(one), str(now.number(one)))} {escape(one)} &ensp;" for one in now.classes
     )
     st.html(f'<div style="line-height:2">{"".join(swatches)}</div>')
-    return active or _ERASE
 
 
-def _map(layer: Layer, now: Sheet, answer: dict[str, Any] | None, active: str, near: Place | None) -> None:
+def _map(layer: Layer, now: Sheet, answer: dict[str, Any] | None, near: Place | None) -> None:
     view, opacity = CLASSES, 1.0
     if answer:
         view_at, opacity_at = st.columns(2, vertical_alignment="center")
@@ -218,15 +218,16 @@ def _map(layer: Layer, now: Sheet, answer: dict[str, Any] | None, active: str, n
         over += suggestion_layers(answer["suggestions"])
     if near:
         over.append(ring_layer(near))
-    touched = show_map(
-        f"{map_name('classify')}-{layer.key}", layer.bounds, over=over, tools=TOOLS, look_at=near
-    )
+    show_map(_map_name(layer), layer.bounds, over=over, tools=TOOLS, look_at=near)
     if answer and view == SURE:
         st.html(f'<div class="earthfield-scale"><span>0 %</span>{_SURE_BAR}<span>100 %</span></div>')
         st.caption("Probability of the class that was told; dark places are unsure.")
     if is_too_many(now):
         st.caption("Only the last 600 labels are drawn; all of them are learnt from.")
-    _take(active, now, touched.clicked, touched.drawn)
+
+
+def _map_name(layer: Layer) -> str:
+    return f"{map_name('classify')}-{layer.key}"
 
 
 _SURE_BAR = (
@@ -235,21 +236,19 @@ _SURE_BAR = (
 )
 
 
-def _take(active: str, now: Sheet, clicked: Place | None, drawn: Mapping[str, Any] | None) -> None:
+def _take(touched: Touched) -> None:
     """Takes what was done on the map."""
+    now, active = sheet(), st.session_state.get(_ACTIVE)
+    clicked, drawn = touched.clicked, touched.drawn
     if active == _WITHIN:
         take_drawn("classify", drawn)
         if clicked:
             st.toast("Draw a box or a polygon with the buttons on the map.", icon=":material/info:")
-        return
-    if active == _ERASE:
+    elif active == _ERASE:
         if clicked and now.labels:
             erase_near(clicked)
-            st.rerun()
-        return
-    if drawn:
-        add_labels([Label(dict(drawn), active)])
-        st.rerun()
-    if clicked:
-        add_place(clicked, active)
-        st.rerun()
+    elif active in now.classes:
+        if drawn:
+            add_labels([Label(dict(drawn), active)])
+        if clicked:
+            add_place(clicked, active)

@@ -8,7 +8,14 @@ import streamlit as st
 
 from earthfield.client import Place
 from earthfield_dashboard.layers import Layer
-from earthfield_dashboard.maps import answer_tiles, field_tiles, geometry_layer, place_layer, show_map
+from earthfield_dashboard.maps import (
+    answer_tiles,
+    field_tiles,
+    geometry_layer,
+    place_layer,
+    show_map,
+    touched_on,
+)
 from earthfield_dashboard.session import choose_layer, layers, search, told
 from earthfield_dashboard.views.cluster_kept import Clustered, answers_of, keep, kept_of
 from earthfield_dashboard.views.cluster_legend import show_legend
@@ -35,6 +42,10 @@ def page() -> None:
     left, right = st.columns([3, 2], gap="medium")
     with right:
         layer = choose_layer(there)
+        touched = touched_on(_map_name(layer))
+        take_drawn("cluster", touched.drawn)
+        if touched.clicked:
+            st.session_state["cluster-place"] = touched.clicked
         found = _asked(layer)
         opacity = st.slider("Opacity of the groups, %", 0, 100, 80, step=5, disabled=found is None) / 100
     with left:
@@ -93,17 +104,17 @@ def _map(layer: Layer, found: Clustered | None, opacity: float) -> None:
     place: Place | None = st.session_state.get("cluster-place")
     if place:
         over.append(place_layer(place))
-    touched = show_map(f"{map_name('cluster')}-{layer.key}", layer.bounds, over=over, tools=TOOLS)
-    take_drawn("cluster", touched.drawn)
-    if touched.clicked:
-        st.session_state["cluster-place"] = touched.clicked
-        st.rerun()
+    show_map(_map_name(layer), layer.bounds, over=over, tools=TOOLS)
     if found and place:
         _tell_place(layer, found, place)
     elif found:
         st.caption("Click the map, and the group of that place is named here.")
     else:
         st.caption("The colours are those of *Explore* until groups were found.")
+
+
+def _map_name(layer: Layer) -> str:
+    return f"{map_name('cluster')}-{layer.key}"
 
 
 def _tell_place(layer: Layer, found: Clustered, place: Place) -> None:

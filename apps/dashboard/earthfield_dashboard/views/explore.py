@@ -9,7 +9,7 @@ import streamlit as st
 
 from earthfield.client import Place
 from earthfield_dashboard.layers import Layer
-from earthfield_dashboard.maps import ask_streets, field_tiles, place_layer, show_map
+from earthfield_dashboard.maps import ask_streets, field_tiles, place_layer, show_map, touched_on
 from earthfield_dashboard.session import choose_layer, layers, told
 from earthfield_dashboard.views.colours import Colours, ask_colours, show_meaning
 from earthfield_dashboard.views.pixel import show_place
@@ -34,6 +34,8 @@ def page() -> None:
         colours = ask_colours(layer, is_compared=other is not None)
         _typed_place(layer)
         ask_streets()
+    if clicked := touched_on(_map_name(layer)).clicked:
+        st.session_state[_PLACE] = clicked
     place: Place | None = st.session_state.get(_PLACE)
     with left:
         _map(layer, other, colours, place)
@@ -51,10 +53,11 @@ def _map(layer: Layer, other: Layer | None, colours: Colours, place: Place | Non
     else:
         over.append(field_tiles(layer, **colours.as_tiles()))
     over += [place_layer(place)] if place else []
-    touched = show_map(f"explore-{layer.key}", layer.bounds, over=over)
-    if touched.clicked:
-        st.session_state[_PLACE] = touched.clicked
-        st.rerun()
+    show_map(_map_name(layer), layer.bounds, over=over)
+
+
+def _map_name(layer: Layer) -> str:
+    return f"explore-{layer.key}"
 
 
 def _other(there: Sequence[Layer], layer: Layer) -> Layer | None:

@@ -13,10 +13,11 @@ from earthfield_dashboard.maps import (
     answer_tiles,
     field_tiles,
     geometry_layer,
-    hit_layers,
+    hits_layer,
     place_layer,
     points_layer,
     show_map,
+    touched_on,
 )
 from earthfield_dashboard.session import choose_layer, layers, search, told
 from earthfield_dashboard.views.chosen import ring_layer
@@ -28,6 +29,7 @@ from earthfield_dashboard.views.similar_asked import (
     choose_meaning,
     examples,
     is_one_click,
+    meaning,
     question_of,
     show_examples,
     take,
@@ -37,6 +39,7 @@ from earthfield_dashboard.views.similar_list import chosen_hit, show_hits
 from earthfield_dashboard.views.similar_saved import Again, asked_again, show_saved
 
 _KEPT_S = 1800
+_HEAT = "similar-heat"
 _UNLIKE = "#d55e00"
 _AREA = "#7a4a00"
 
@@ -51,6 +54,9 @@ def page() -> None:
     left, right = st.columns([3, 2], gap="medium")
     with right:
         layer = choose_layer(there)
+        board = f"similar-{layer.key}-{version()}"
+        touched = touched_on(board)
+        take(meaning(), touched.clicked, touched.drawn)
         show_examples(layer)
         limits = choose_limits(layer, there)
         is_hot = st.toggle("Similarity of every pixel, as a heat map", value=True)
@@ -60,28 +66,23 @@ def page() -> None:
     found = again.found if again else _answer(layer, asked, question)
     name = f"similar-hits-{again.name if again else ''}-{hash(str(question)) & 0xFFFFFF}"
     with left:
-        meaning = choose_meaning()
+        choose_meaning()
         heat = _heat(layer, question) if is_hot and found and not again else None
         over = [field_tiles(layer), *_heated(heat, opacity), *_asked_layers(asked, found if again else None)]
         chosen = chosen_hit(found, name)
         if found:
-            over += reversed(hit_layers(found["features"]))
+            over.append(hits_layer(found["features"]))
         if chosen:
             over.append(ring_layer(chosen))
-        touched = show_map(
-            f"similar-{layer.key}-{version()}",
-            layer.bounds,
-            over=over,
-            tools=("polygon", "rectangle"),
-            look_at=chosen,
-        )
-        if take(meaning, touched.clicked, touched.drawn):
-            st.rerun()
+        show_map(board, layer.bounds, over=over, tools=("polygon", "rectangle"), look_at=chosen)
         _legend(heat)
     if found:
         _show(layer, found, again, question, name)
     with right:
         show_saved(layer, None if asked.is_empty else question)
+    if is_hot and found and not again and heat is None:
+        with left:
+            _compare(layer, question)
 
 
 def _answer(layer: Layer, asked: Examples, question: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -99,14 +100,24 @@ def _found(key: str, model: str, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _heat(layer: Layer, question: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Says what the heat map is made of: a place whose tiles are there, or an answer's rasters and their scale."""
+    """Says what the heat map is made of: a place whose tiles are there, or an answer's rasters and their scale.
+
+    None while that answer is not there yet; `missing` tells why there will be none.
+    """
     if is_one_click(question, layer):
         return {"layer": layer, "place": question["at"][0]}
+    told_of, heat = st.session_state.get(_HEAT, (None, None))
+    return heat if told_of == (layer.key, str(question)) else None
+
+
+def _compare(layer: Layer, question: Mapping[str, Any]) -> None:
+    """Makes such an answer, which takes a while, once the places are on the screen; then draws the page again."""
     try:
-        return _rasters(layer.key, layer.model, layer.period, dict(question))
+        heat = _rasters(layer.key, layer.model, layer.period, dict(question))
     except EarthfieldError as error:
-        st.warning(f"There is no heat map: {error}", icon=":material/info:")
-        return None
+        heat = {"missing": str(error)}
+    st.session_state[_HEAT] = (layer.key, str(question)), heat
+    st.rerun()
 
 
 @st.cache_data(ttl=_KEPT_S, max_entries=50, show_spinner="Comparing every pixel …")
@@ -123,7 +134,7 @@ def _rasters(key: str, model: str, period: str, question: dict[str, Any]) -> dic
 
 
 def _heated(heat: Mapping[str, Any] | None, opacity: float) -> list[Any]:
-    if not heat:
+    if not heat or "missing" in heat:
         return []
     if "place" in heat:
         return [field_tiles(heat["layer"], style="similarity", place=heat["place"], opacity=opacity)]
@@ -135,6 +146,9 @@ def _heated(heat: Mapping[str, Any] | None, opacity: float) -> list[Any]:
 
 def _legend(heat: Mapping[str, Any] | None) -> None:
     if not heat:
+        return
+    if "missing" in heat:
+        st.warning(f"There is no heat map: {heat['missing']}", icon=":material/info:")
         return
     low, high = (
         ("least alike", "the same") if "place" in heat else (f"{heat['low']:.2f}", f"{heat['high']:.2f}")

@@ -14,6 +14,7 @@ from earthfield_dashboard.session import search
 from earthfield_dashboard.words import degrees
 
 _APART_M = (0, 50, 100, 250, 500, 1000)
+_MEANING = "similar-meaning"
 _LIKE, _UNLIKE, _WITHIN = "Like this", "Not like this", "Look only here"
 _MEANINGS = {
     _LIKE: "Click places, or draw a shape, that look like what you want.",
@@ -91,31 +92,30 @@ def version() -> int:
     return int(st.session_state.get("similar-version", 0))
 
 
-def choose_meaning() -> str:
+def choose_meaning() -> None:
     """Lets a person choose what the next click or drawing means."""
-    meaning = st.segmented_control(
+    st.segmented_control(
         "The next click or drawing on the map means", list(_MEANINGS), default=_LIKE, required=True,
-        key="similar-meaning",
+        key=_MEANING,
     )  # fmt: skip
-    st.caption(_MEANINGS[meaning or _LIKE])
-    return meaning or _LIKE
+    st.caption(_MEANINGS[meaning()])
 
 
-def take(meaning: str, clicked: Place | None, drawn: Mapping[str, Any] | None) -> bool:
-    """Takes what was done on the map into the question; tells whether it is another one now."""
-    if drawn:
-        if meaning == _UNLIKE:
-            st.toast("Places that it is not like are told by a click each.", icon=":material/info:")
-            return False
+def meaning() -> str:
+    """Gives what a click or drawing means now."""
+    return st.session_state.get(_MEANING) or _LIKE
+
+
+def take(meaning: str, clicked: Place | None, drawn: Mapping[str, Any] | None) -> None:
+    """Takes what was done on the map into the question."""
+    if drawn and meaning == _UNLIKE:
+        st.toast("Places that it is not like are told by a click each.", icon=":material/info:")
+    elif drawn:
         change(**({"area": drawn} if meaning == _WITHIN else {"polygon": drawn}))
-        return True
-    if not clicked:
-        return False
-    if meaning == _WITHIN:
+    elif clicked and meaning == _WITHIN:
         st.toast("Draw a box or a polygon with the buttons on the map.", icon=":material/info:")
-        return False
-    add(clicked, wanted=meaning == _LIKE)
-    return True
+    elif clicked:
+        add(clicked, wanted=meaning == _LIKE)
 
 
 def add(place: Place, *, wanted: bool) -> None:

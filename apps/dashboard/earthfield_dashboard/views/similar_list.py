@@ -9,9 +9,8 @@ import streamlit as st
 
 from earthfield.client import Place
 from earthfield_dashboard.layers import Layer
-from earthfield_dashboard.session import search
+from earthfield_dashboard.thumbnails import thumbnail_address
 from earthfield_dashboard.views.chosen import chosen_row
-from earthfield_dashboard.views.thumbnails import thumbnails
 from earthfield_dashboard.words import degrees
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 _ROW_PX = 68
 _HEIGHT_PX = 520
-_MOST_PICTURES = 100
 
 
 def chosen_hit(found: Mapping[str, Any] | None, name: str) -> Place | None:
@@ -74,13 +72,11 @@ def show_hits(
 
 def _rows(layer: Layer, found: Mapping[str, Any], again: Again | None) -> list[dict[str, Any]]:
     hits = found["features"]
-    places = [tuple(hit["geometry"]["coordinates"]) for hit in hits]
-    pictures = thumbnails(search(), layer, places[:_MOST_PICTURES])
     has_periods = len(found["query"]["periods"]) > 1
     rows = []
-    for number, (hit, place) in enumerate(zip(hits, places, strict=True)):
-        own = hit["properties"]
-        row: dict[str, Any] = {"picture": pictures[number]} if number < len(pictures) else {}
+    for hit in hits:
+        own, place = hit["properties"], tuple(hit["geometry"]["coordinates"])
+        row: dict[str, Any] = {"picture": thumbnail_address(layer, place)}
         row |= {"rank": own["rank"], "similarity": own["score"]}
         row |= {"new": own["cell"] in again.new} if again else {}
         row |= {"period": own["period"]} if has_periods else {}

@@ -24,10 +24,9 @@ def map_name(name: str) -> str:
 
 
 def take_drawn(name: str, drawn: Mapping[str, Any] | None) -> None:
-    """Takes what was just drawn as the area, and draws the page again."""
+    """Takes what was just drawn, if anything was, as the area."""
     if drawn:
         st.session_state[f"{name}-area"] = dict(drawn)
-        st.rerun()
 
 
 def area_of(name: str) -> dict[str, Any] | None:

@@ -1,5 +1,5 @@
 /* What a map of Earthfield does by itself: lines of longitude and latitude, one drawn shape at a time, two maps side by
-   side under a line, streets where they can be reached. */
+   side under a line, streets where they can be reached, ranks of places that were found. */
 window.earthfieldGraticule = function (map) {
   "use strict";
   const STEPS = [30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005];
@@ -131,4 +131,17 @@ window.earthfieldStreets = function (map) {
   map.on("layerremove", function (event) {
     if ((event.layer.options || {}).pane === "earthfield-streets") note.hidden = true;
   });
+};
+
+/* A place that was found, with its rank: large enough to read for the best, a dot for the rest. */
+window.earthfieldRank = function (feature, latlng) {
+  "use strict";
+  const NUM_READ = 25;
+  const rank = feature.properties.rank, isRead = rank <= NUM_READ, side = isRead ? 22 : 12;
+  const icon = L.divIcon({
+    className: "earthfield-rank", html: isRead ? String(rank) : "", iconSize: [side, side],
+    iconAnchor: [side / 2, side / 2],
+  });
+  return L.marker(latlng, { icon: icon, zIndexOffset: -1000 * rank })
+    .bindTooltip("Rank " + rank + ", similarity " + feature.properties.score.toFixed(3));
 };
