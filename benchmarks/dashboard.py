@@ -27,6 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 WAIT_MS = 120_000
+_FORGET = "() => document.querySelectorAll('.earthfield-rank').forEach((one) => one.classList.add('old'))"
+_FRESH = ".earthfield-rank:not(.old)"
+_LOOK_MS = 1500
+"""How long a person looks at a map before they click it."""
 _WHOLE = """() => {
   const tiles = [...document.querySelectorAll('img.leaflet-tile')].filter((one) => one.src.includes(ADDRESS));
   return tiles.length > 0 && tiles.every((one) => one.complete && one.classList.contains('leaflet-tile-loaded'));
@@ -118,23 +122,29 @@ class Visit:
         axes = self.page.get_by_text("Three numbers as they are", exact=True)
         self.timed(f"{name} other colours", axes.click, lambda: self.whole("style=axes"))
 
-    def similar(self, name: str, x: float, y: float) -> None:
-        """Clicks the map of *Similar*, until the places are marked and until the heat map is whole."""
+    def similar(self, name: str, places: list[tuple[float, float]]) -> None:
+        """Opens *Similar* and clicks its map at several places, shares of its sides."""
         self.page.goto(f"{self.url}/similar")
         self.whole("style=pca")
+        for number, place in enumerate(places):
+            self.page.wait_for_timeout(_LOOK_MS)
+            if number == 0:
+                self.click(f"{name} click on similar", *place, heat="style=similarity")
+            else:  # one more example: another question, whose heat map is an answer of its own
+                self.click("one more click on similar", *place, heat="/service/answers/")
+
+    def click(self, name: str, x: float, y: float, *, heat: str) -> None:
+        """Clicks the map, until the places are marked and until the heat map is whole."""
         box = self.page.locator("iframe[title*=folium]").first.bounding_box()
         assert box is not None
         at = box["x"] + box["width"] * x, box["y"] + box["height"] * y
-        first = self.frame().locator(".earthfield-rank").first
+        self.frame().locator("body").evaluate(_FORGET)
         began = time.perf_counter()
         self.page.mouse.click(*at)
-        expect(first).to_be_attached(timeout=WAIT_MS)
-        self.watch.setdefault(f"{name} click on similar, until places", []).append(
-            time.perf_counter() - began
-        )
-        self.whole("style=similarity")
-        heat = f"{name} click on similar, until the heat map"
-        self.watch.setdefault(heat, []).append(time.perf_counter() - began)
+        expect(self.frame().locator(_FRESH).first).to_be_attached(timeout=WAIT_MS)
+        self.watch.setdefault(f"{name}, until places", []).append(time.perf_counter() - began)
+        self.whole(heat)
+        self.watch.setdefault(f"{name}, until the heat map", []).append(time.perf_counter() - began)
 
 
 def measure(browser: Browser, url: str, *, times: int) -> dict[str, list[float]]:
@@ -146,8 +156,8 @@ def measure(browser: Browser, url: str, *, times: int) -> dict[str, list[float]]
         visit.explore("later")
     rng = np.random.default_rng(1)
     for number in range(times + 1):
-        x, y = rng.uniform(0.35, 0.65, 2)
-        visit.similar("first" if number == 0 else "later", float(x), float(y))
+        places = [(float(x), float(y)) for x, y in rng.uniform(0.3, 0.7, (3, 2))]
+        visit.similar("very first" if number == 0 else "first", places)
     return watch
 
 
