@@ -169,6 +169,8 @@ def test_the_picture_of_a_place_is_cut_from_the_tiles_around_it() -> None:
     again = Layer("starter", "2018", "20180101_20190101", ("a",), (), (0, 0, 1, 1), "two")
     there.get(thumbnail_address(again, (0.0, 50.0)))
     assert len(asked) == 4, "but not those of a field that was made again"
+    assert there.get(thumbnail_address(LAYER, (-180.0, 50.0))).status_code == 200
+    assert {int(one.split("/")[5]) for one in asked[4:]} == {0, 2**14 - 1}, "both sides of the date line"
 
 
 @pytest.mark.parametrize(

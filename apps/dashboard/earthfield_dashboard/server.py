@@ -40,7 +40,7 @@ def app() -> App:
     """
     settings = Settings()
     rules = rules_of(settings)
-    client = Client(settings.search_url, settings.search_key, timeout_s=60.0, tries=1)
+    client = Client(settings.search_url, settings.search_key, timeout_s=60.0)
     routes = [
         *document_routes(),
         *tile_routes(settings),

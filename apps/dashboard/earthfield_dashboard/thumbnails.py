@@ -94,7 +94,7 @@ def _tile(client: Client, layer: tuple[str, str], version: str, x: int, y: int) 
 def _cut(client: Client, layer: tuple[str, str], version: str, corner: tuple[int, int]) -> bytes:
     picture = Image.new("RGB", (_SIDE_PX, _SIDE_PX), "#e8e8e8")
     for x, y in _tiles_under(corner):
-        tile = Image.open(io.BytesIO(_tile(client, layer, version, x, y))).convert("RGBA")
+        tile = Image.open(io.BytesIO(_tile(client, layer, version, x % 2**_ZOOM, y))).convert("RGBA")
         picture.paste(tile, (x * _TILE_PX - corner[0], y * _TILE_PX - corner[1]), tile)
     shown = picture.resize((_SHOWN_PX, _SHOWN_PX), Image.Resampling.NEAREST)
     middle, drawing = _SHOWN_PX // 2, ImageDraw.Draw(shown)
