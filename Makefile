@@ -11,6 +11,9 @@ UV_ENV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") \
           $(if $(PIP_CERT),SSL_CERT_FILE="$(PIP_CERT)") \
           $(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX="$(PIP_INDEX_URL)")
 
+# Hundreds of processes import the same libraries: what Python compiles once is kept, whatever the machine says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-fast check bench format clean
 
 setup: $(READY)
@@ -29,8 +32,9 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY)  ## set up, simulate, map, search, cluster, change
 	@$(BIN)/python examples/demo.py
 
-test: $(READY)  ## set up and run every test
-	$(BIN)/python -m pytest
+test: $(READY)  ## set up and run every test, those with servers and browser beside the others
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
+	  tests/browser tests/services tests/e2e tests/unit
 
 test-fast: $(READY)  ## the tests that need no process and no browser
 	$(BIN)/python -m pytest tests/unit

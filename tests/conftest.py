@@ -1,13 +1,37 @@
-"""What every test shares: markers by folder, and the real data where it lies beside the repository."""
+"""What every test shares: markers by folder, who runs them together, and the real data beside the repository."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_DATA = REPOSITORY.parent / "shared" / "data"
+
+TOGETHER = {
+    "tests/browser": "servers",
+    "tests/services": "servers",
+    "tests/e2e/test_map_real.py": "mapped",
+    "tests/e2e/test_classify_real.py": "mapped",
+}
+"""Folders and files that one process tests one after another: they start many processes of their own, or share what
+takes minutes to make."""
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives each process a file's tests at a time, or those of several files that share what they need."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return TOGETHER.get(path) or TOGETHER.get(path.rpartition("/")[0]) or path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Tells several processes who runs what; a single one never asks."""
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,9 +26,9 @@ from earthfield.errors import NotFound
 from earthfield.schemas import IndexRequest, MapRequest
 from earthfield_flows.stack import Ports, start_stack, stop_stack
 
-SHOW_MS = 40_000
-"""How long a page may take to show something on a busy machine."""
-RUN_MS = 300_000
+SHOW_MS = 90_000
+"""How long a page may take to show something on a busy machine: what waits is told no other time."""
+RUN_MS = 600_000
 """How long a run of flows may take there."""
 Bounds = tuple[float, float, float, float]
 __all__ = [
@@ -138,7 +139,7 @@ def up(land: Land) -> Iterator[Land]:
     """Everything over a land, as `earthfield up` starts it."""
     ports = free_ports()
     try:
-        stack = start_stack(land.root, ports=ports, catalog=land.catalog, timeout_s=180)
+        stack = start_stack(land.root, ports=ports, catalog=land.catalog, timeout_s=400)
         yield replace(
             land, url=stack.dashboard, search_url=f"http://127.0.0.1:{ports.search}",
             prefect_url=f"http://127.0.0.1:{ports.prefect}/api",
@@ -219,7 +220,7 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
 def map_in(page: Page, number: int = 0) -> FrameLocator:
     """The frame of a map on a page, once the map is there; the first, unless another number is given."""
     frame = page.frame_locator("iframe[title*=folium]").nth(number)
-    frame.locator(".leaflet-container").wait_for(timeout=SHOW_MS)
+    frame.locator(".leaflet-container").wait_for()
     return frame
 
 
@@ -231,7 +232,7 @@ def map_frame(page: Page, number: int = 0) -> Locator:
 def expect_tiles(frame: FrameLocator, address: str = "/service/tiles/") -> None:
     """Waits until a tile whose address holds a text is on a map, and really is a picture."""
     tile = frame.locator(f'img.leaflet-tile-loaded[src*="{address}"]').first
-    expect(tile).to_be_attached(timeout=SHOW_MS)
+    expect(tile).to_be_attached()
     assert tile.evaluate("one => one.naturalWidth") == 256
 
 
@@ -272,9 +273,9 @@ def choose(page: Page, label: str, option: str) -> None:
     box = page.get_by_role("combobox", name=label, exact=False).first
     wanted = page.get_by_role("option", name=option).first
     for _ in range(4):
-        box.click(timeout=SHOW_MS)
+        box.click()
         try:
-            wanted.click(timeout=SHOW_MS / 8)
+            wanted.click(timeout=5_000)
             return
         except PlaywrightTimeout:
             page.keyboard.press("Escape")
@@ -285,10 +286,10 @@ def choose_row(page: Page, y: float, then: Locator) -> None:
     """Clicks a list `y` px below its top, until what a chosen row brings is there: one being drawn takes none."""
     table = page.get_by_test_id("stDataFrame").first
     for _ in range(4):
-        table.scroll_into_view_if_needed(timeout=SHOW_MS)
+        table.scroll_into_view_if_needed()
         table.click(position={"x": 300, "y": y})
         try:
-            then.wait_for(timeout=SHOW_MS / 4)
+            then.wait_for(timeout=10_000)
             return
         except PlaywrightTimeout:
             continue
@@ -317,7 +318,7 @@ _IS_QUIET = """() => {
 def settled(page: Page) -> None:
     """Waits until the page was not drawn for half a second: a click counts only after a moment."""
     page.evaluate("window.quietSince = 0")
-    page.wait_for_function(_IS_QUIET, polling=100, timeout=SHOW_MS)
+    page.wait_for_function(_IS_QUIET, polling=100)
 
 
 def keep(page: Page, folder: Path, name: str) -> None:
@@ -356,16 +357,15 @@ def km2_of(bounds: Bounds) -> float:
     return area_from_bbox(bounds).to_crs("EPSG:6933").area / 1e6
 
 
-def downloaded(page: Page, button: str, folder: Path) -> Path:
+def downloaded(where: Page | Locator, button: str | re.Pattern[str]) -> Path:
     """Presses a button that downloads and gives the file; again, as a person would, where the page was made anew
     meanwhile and the browser let go of it.
     """
+    page = where if isinstance(where, Page) else where.page
     for _ in range(3):
-        with page.expect_download(timeout=SHOW_MS) as found:
-            page.get_by_role("button", name=button).click(timeout=SHOW_MS)
+        with page.expect_download() as found:
+            where.get_by_role("button", name=button).first.click()
         if (failure := found.value.failure()) is None:
             break
     assert failure is None, f"{button}: {failure}"
-    path = folder / found.value.suggested_filename
-    found.value.save_as(path)
-    return path
+    return Path(found.value.path())

@@ -14,8 +14,19 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browsing import Land, Seen, copied, make_maps, mapped_bounds, model_for, pages_of, up, write_landscape
-from playwright.sync_api import Browser, Page, sync_playwright
+from browsing import (
+    SHOW_MS,
+    Land,
+    Seen,
+    copied,
+    make_maps,
+    mapped_bounds,
+    model_for,
+    pages_of,
+    up,
+    write_landscape,
+)
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 REAL_PERIODS = ("2018-01..2018-06", "2018", "2018-07..2018-10")
@@ -27,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(item.path).parent != Path(__file__).parent:
             continue
-        item.add_marker(pytest.mark.timeout(1200))
+        item.add_marker(pytest.mark.timeout(1800))
         if CHROMIUM is None:
             item.add_marker(missing)
 
@@ -153,6 +164,7 @@ def served(openstreetmap: str) -> Iterator[Callable[[Land], Land]]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium."""
+    expect.set_options(timeout=SHOW_MS)
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
@@ -183,6 +195,7 @@ def opened(browser: Browser, seen: Seen) -> Iterator[Callable[..., Page]]:
         size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
         context = browser.new_context(viewport=size, has_touch=phone, accept_downloads=True)  # type: ignore[arg-type]
         contexts.append(context)
+        context.set_default_timeout(SHOW_MS)
         page = seen.watch(context.new_page())
         page.goto(address)
         return page

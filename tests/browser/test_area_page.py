@@ -9,7 +9,6 @@ from pathlib import Path
 
 from browsing import (
     RUN_MS,
-    SHOW_MS,
     Land,
     Seen,
     box_around,
@@ -33,7 +32,7 @@ def ask_for_map(page: Page, land: Land, period: str) -> None:
     page.get_by_role("textbox", name="Period").fill(period)
     page.get_by_role("textbox", name="Period").press("Enter")
     page.get_by_role("button", name="Make the map").click()
-    expect(page.get_by_role("heading", name=re.compile("^Run "))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("heading", name=re.compile("^Run "))).to_be_visible()
 
 
 def test_a_person_draws_an_area_and_has_its_map_made(
@@ -42,31 +41,29 @@ def test_a_person_draws_an_area_and_has_its_map_made(
     page = opened(land.url)
     map_in(page)
     expect(page.get_by_role("heading", name="Make a map")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"The catalogue holds scenes from \d{4}-"))).to_be_visible(
-        timeout=SHOW_MS
-    )
+    expect(page.get_by_text(re.compile(r"The catalogue holds scenes from \d{4}-"))).to_be_visible()
     page.get_by_role("button", name="Make the map").click()
-    expect(page.get_by_text("Still missing: the area")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("Still missing: the area")).to_be_visible()
 
     draw_box(page)
-    expect(page.get_by_text("Your area: the shape you drew")).to_be_visible(timeout=SHOW_MS)
-    expect(page.get_by_label("West")).not_to_have_value("", timeout=SHOW_MS)
+    expect(page.get_by_text("Your area: the shape you drew")).to_be_visible()
+    expect(page.get_by_label("West")).not_to_have_value("")
     expect(page.get_by_text(re.compile(r"\d km², [\d,]+ pixels of 10 m in \d tiles?"))).to_be_visible()
     expect(page.get_by_text(re.compile(rf"{len(land.periods)} maps in your area"))).to_be_visible()
     keep(page, pictures, f"area-{land.name}")
 
     ask_for_map(page, land, PERIODS[land.name])
-    expect(page.get_by_text(re.compile(r"\d+ of \d+ steps"))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(re.compile(r"\d+ of \d+ steps"))).to_be_visible()
     expect(page.get_by_text("The map is ready.")).to_be_visible(timeout=RUN_MS)
-    expect(page.get_by_text(re.compile("About .* took"))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(re.compile("About .* took"))).to_be_visible()
     page.get_by_text(re.compile(r"Log \(\d+ lines\)")).click()
     expect(page.get_by_text(re.compile("indexed|embed"))).not_to_have_count(0)
     keep(page, pictures, f"area-run-{land.name}")
 
     page.get_by_role("button", name="Explore the map").click()
-    expect(page.get_by_role("heading", name="Explore", exact=True)).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("heading", name="Explore", exact=True)).to_be_visible()
     chosen = re.compile(re.escape(f"{PERIODS[land.name]} · {land.model}"))
-    expect(page.get_by_role("combobox", name="Map")).to_have_value(chosen, timeout=SHOW_MS)
+    expect(page.get_by_role("combobox", name="Map")).to_have_value(chosen)
     seen.check()
 
 
@@ -76,14 +73,14 @@ def test_a_failed_run_says_why_and_can_be_tried_again(
     page = opened(simulated.url)
     map_in(page)
     page.get_by_role("button", name="Take all that the catalogue covers").click()
-    expect(page.get_by_text("Your area: all that the catalogue covers")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("Your area: all that the catalogue covers")).to_be_visible()
     ask_for_map(page, simulated, "1999")
     expect(page.get_by_text(re.compile(r"The run failed\. .*1999"))).to_be_visible(timeout=RUN_MS)
     keep(page, pictures, "area-run-failed")
 
     first = page.get_by_role("heading", name=re.compile("^Run ")).inner_text()
     page.get_by_role("button", name="Try again").click()
-    expect(page.get_by_role("heading", name=re.compile("^Run "))).not_to_have_text(first, timeout=SHOW_MS)
+    expect(page.get_by_role("heading", name=re.compile("^Run "))).not_to_have_text(first)
     page.get_by_role("button", name="Cancel the run").click()
     expect(page.get_by_role("button", name="Try again")).to_be_visible(timeout=RUN_MS)
     expect(page.locator(".stMarkdownBadge").first).to_contain_text("cancelled")
@@ -102,7 +99,7 @@ def test_an_area_can_be_typed_uploaded_drawn_or_named(
     for side, value in zip(("West", "South", "East", "North"), sides, strict=True):
         page.get_by_label(side).fill(f"{value:.6f}")
     page.get_by_role("button", name="Take this box").click()
-    expect(chosen).to_contain_text("the box you typed", timeout=SHOW_MS)
+    expect(chosen).to_contain_text("the box you typed")
     expect(page.get_by_text(re.compile(r"0\.3\d km²"))).to_be_visible()
 
     west, south, east, north = sides
@@ -111,15 +108,15 @@ def test_an_area_can_be_typed_uploaded_drawn_or_named(
     (tmp_path / "none.geojson").write_text("/etc/passwd")
     page.get_by_role("tab", name="GeoJSON").click()
     page.locator("input[type=file]").set_input_files(tmp_path / "none.geojson")
-    expect(page.get_by_text("is not readable GeoJSON")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("is not readable GeoJSON")).to_be_visible()
     page.locator("input[type=file]").set_input_files(tmp_path / "half.geojson")
-    expect(chosen).to_contain_text("half.geojson", timeout=SHOW_MS)
+    expect(chosen).to_contain_text("half.geojson")
     expect(page.get_by_text(re.compile(r"0\.1\d km²"))).to_be_visible()
 
     page.get_by_role("button", name="Choose another").click()
-    expect(chosen).to_have_count(0, timeout=SHOW_MS)
+    expect(chosen).to_have_count(0)
     draw_polygon(page, [(0.3, 0.3), (0.6, 0.3), (0.6, 0.7)])
-    expect(chosen).to_contain_text("the shape you drew", timeout=SHOW_MS)
+    expect(chosen).to_contain_text("the shape you drew")
 
     page.get_by_role("tab", name="Place name").click()
     for name, told in (
@@ -128,11 +125,11 @@ def test_an_area_can_be_typed_uploaded_drawn_or_named(
     ):
         page.get_by_role("textbox", name="Name of a town").fill(name)
         page.get_by_role("button", name="Look it up").click()
-        expect(page.get_by_text(told)).to_be_visible(timeout=SHOW_MS)
+        expect(page.get_by_text(told)).to_be_visible()
     page.get_by_role("textbox", name="Name of a town").fill("Testdorp")
     page.get_by_role("button", name="Look it up").click()
-    page.get_by_role("button", name="Take its outline").click(timeout=SHOW_MS)
-    expect(chosen).to_contain_text("Testdorp", timeout=SHOW_MS)
+    page.get_by_role("button", name="Take its outline").click()
+    expect(chosen).to_contain_text("Testdorp")
     expect(page.get_by_text("No map in your area")).to_be_visible()
     seen.check()
 
@@ -142,10 +139,8 @@ def test_services_that_are_down_are_told_with_what_to_do(
 ) -> None:
     with pages_of(simulated_land, parts=("dashboard",)) as land:
         page = opened(land.url)
-        expect(page.get_by_text("no search service answers").first).to_be_visible(timeout=SHOW_MS)
-        expect(page.get_by_text("Prefect, which runs the jobs, does not answer")).to_be_visible(
-            timeout=SHOW_MS
-        )
+        expect(page.get_by_text("no search service answers").first).to_be_visible()
+        expect(page.get_by_text("Prefect, which runs the jobs, does not answer")).to_be_visible()
         expect(page.get_by_text("earthfield up").first).to_be_visible()
         keep(page, pictures, "area-services-down")
 
@@ -154,7 +149,7 @@ def test_the_page_can_be_used_on_a_phone(simulated: Land, opened: Opened, seen: 
     page = opened(simulated.url, phone=True)
     map_in(page)
     page.get_by_role("button", name="Take all that the catalogue covers").click()
-    expect(page.get_by_text(re.compile(r"\d km², [\d,]+ pixels"))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(re.compile(r"\d km², [\d,]+ pixels"))).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing has to be scrolled sideways"
     keep(page, pictures, "area-phone")
     seen.check()

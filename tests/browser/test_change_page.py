@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from browsing import SHOW_MS, Land, Seen, choose, expect_tiles, is_narrow, keep, map_frame, map_in
+from browsing import Land, Seen, choose, downloaded, expect_tiles, is_narrow, keep, map_frame, map_in
 from playwright.sync_api import Page, expect
 
 Opened = Callable[..., Page]
@@ -19,13 +19,13 @@ PATCHES = re.compile("^Patches, largest first")
 def find(page: Page, *, rate: str = "5.0%", steps: int = 2) -> None:
     """Asks at a rate that is some steps above the first one."""
     slider = page.get_by_role("slider", name="False alarms that you accept")
-    expect(slider).to_be_visible(timeout=SHOW_MS)
+    expect(slider).to_be_visible()
     for _ in range(steps):
         slider.press("ArrowRight")
-    expect(page.get_by_text(rate, exact=True)).to_be_visible(timeout=SHOW_MS)
-    expect(page.get_by_text("Of 20 places where nothing changed, about one")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(rate, exact=True)).to_be_visible()
+    expect(page.get_by_text("Of 20 places where nothing changed, about one")).to_be_visible()
     page.get_by_role("button", name="Find what changed").click()
-    expect(page.get_by_role("heading", name=PATCHES)).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("heading", name=PATCHES)).to_be_visible()
 
 
 def test_a_person_finds_patches_looks_at_one_and_takes_the_files(
@@ -36,21 +36,19 @@ def test_a_person_finds_patches_looks_at_one_and_takes_the_files(
     find(page)
     frame = map_in(page)
     expect_tiles(frame, "/service/answers/")
-    expect(frame.locator(".earthfield-rank").first).to_be_visible(timeout=SHOW_MS)
+    expect(frame.locator(".earthfield-rank").first).to_be_visible()
     page.get_by_text("How sure is this?").click()
-    expect(page.get_by_text(re.compile(r"Calibrated on [\d,]+ pixels"))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(re.compile(r"Calibrated on [\d,]+ pixels"))).to_be_visible()
     keep(page, pictures, f"change-{land.name}")
-    with page.expect_download(timeout=SHOW_MS) as outlines:
-        page.get_by_role("button", name=re.compile("^All patches")).click()
-    patches = json.loads(Path(outlines.value.path()).read_text())
-    with page.expect_download(timeout=SHOW_MS) as table:
-        page.get_by_role("button", name="Table of patches").click()
-    rows = list(csv.DictReader(Path(table.value.path()).read_text().splitlines()))
+    outlines = downloaded(page, re.compile("^All patches"))
+    patches = json.loads(outlines.read_text())
+    table = downloaded(page, "Table of patches")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert patches["earthfield"]["false_alarms"] == 0.05 and len(rows) == len(patches["features"])
     assert float(rows[0]["hectares"]) == patches["features"][0]["properties"]["hectares"]
     choose(page, "Look at", "Patch 1,")
     looked_at = map_in(page).locator("path[stroke='#b5179e']")
-    expect(looked_at).to_be_visible(timeout=SHOW_MS)
+    expect(looked_at).to_be_visible()
     patch, around = looked_at.bounding_box(), map_frame(page).bounding_box()
     assert patch and around, "the patch lies in the middle"
     assert patch["x"] + patch["width"] / 2 == pytest.approx(around["x"] + around["width"] / 2, abs=20)
@@ -63,8 +61,8 @@ def test_before_and_after_lie_beside_a_line_that_moves(land: Land, opened: Opene
     frame = map_in(page)
     for period in (land.periods[0], land.periods[-1]):
         label = frame.get_by_text(period, exact=True)
-        expect(label).to_be_visible(timeout=SHOW_MS)
-    expect(page.get_by_text("Left of the line before")).to_be_visible(timeout=SHOW_MS)
+        expect(label).to_be_visible()
+    expect(page.get_by_text("Left of the line before")).to_be_visible()
     seen.check()
 
 
@@ -72,8 +70,8 @@ def test_change_is_found_on_a_phone(real: Land, opened: Opened, seen: Seen, pict
     page = opened(f"{real.url}/change", phone=True)
     map_in(page)
     find(page)
-    expect(map_in(page).locator(".earthfield-rank").first).to_be_visible(timeout=SHOW_MS)
-    expect(page.get_by_role("button", name=re.compile("^All patches"))).to_be_visible(timeout=SHOW_MS)
+    expect(map_in(page).locator(".earthfield-rank").first).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("^All patches"))).to_be_visible()
     assert is_narrow(page)
     keep(page, pictures, "change-phone")
     seen.check()
@@ -83,10 +81,10 @@ def test_another_rule_says_that_it_is_not_calibrated(real: Land, opened: Opened,
     page = opened(f"{real.url}/change")
     map_in(page)
     page.get_by_text("A distance that I choose").click()
-    expect(page.get_by_text("not how likely it is to be a change")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("not how likely it is to be a change")).to_be_visible()
     page.get_by_role("slider", name="Smallest patch, pixels").press("End")
-    expect(page.get_by_text("Patches below 1.00 ha are left out")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("Patches below 1.00 ha are left out")).to_be_visible()
     page.get_by_role("slider", name="Changed from this distance on").press("End")
     page.get_by_role("button", name="Find what changed").click()
-    expect(page.get_by_text(re.compile("Nothing stands out on"))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(re.compile("Nothing stands out on"))).to_be_visible()
     seen.check()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from browsing import SHOW_MS, Land, Seen, choose, is_narrow, keep
+from browsing import Land, Seen, choose, downloaded, is_narrow, keep
 from playwright.sync_api import Page, expect
 
 Opened = Callable[..., Page]
@@ -47,17 +47,16 @@ def test_scores_stand_beside_what_needs_no_model(
 ) -> None:
     evaluated(real)
     page = opened(f"{real.url}/evaluation")
-    expect(page.get_by_text("The dashed line is guessing, 25 %")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("The dashed line is guessing, 25 %")).to_be_visible()
     expect(page.get_by_text("10 labels a class: starter field names")).to_be_visible()
     chart = page.get_by_test_id("stVegaLiteChart").first
     for name in ("starter field", "monthly composites", "harmonics", "coordinates"):
-        expect(chart.get_by_text(name, exact=True).first).to_be_attached(timeout=SHOW_MS)
+        expect(chart.get_by_text(name, exact=True).first).to_be_attached()
     page.get_by_text("How it was scored").click()
-    expect(page.get_by_text("labels were drawn anew")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("labels were drawn anew")).to_be_visible()
     keep(page, pictures, "evaluation")
-    with page.expect_download(timeout=SHOW_MS) as table:
-        page.get_by_role("button", name="Scores (CSV)").click()
-    rows = list(csv.DictReader(Path(table.value.path()).read_text().splitlines()))
+    table = downloaded(page, "Scores (CSV)")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert {row["kind"] for row in rows} == {"field", "classical", "coordinates"}
     assert {row["shots"] for row in rows} == {"1", "10"}
     seen.check()
@@ -70,16 +69,16 @@ def test_curves_and_the_card_of_a_model_that_was_trained_here(
     page = opened(f"{real.url}/evaluation", phone=True)
     choose(page, "Model", "mine")
     page.get_by_role("tab", name="Training").click()
-    expect(page.get_by_text("40 steps were logged")).to_be_visible(timeout=SHOW_MS)
-    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("40 steps were logged")).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     assert is_narrow(page)
     keep(page, pictures, "evaluation-phone")
     page.get_by_text("Error by sensor").click()
-    expect(page.get_by_text("what the sensor measured")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("what the sensor measured")).to_be_visible()
     page.get_by_role("tab", name="The model in words").click()
-    expect(page.get_by_text("It was trained for 2.0 hours: 40 steps")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("It was trained for 2.0 hours: 40 steps")).to_be_visible()
     page.get_by_text("Its card, as it was written").click()
-    expect(page.get_by_text("It learnt.")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("It learnt.")).to_be_visible()
     seen.check()
 
 
@@ -90,9 +89,9 @@ def test_a_model_without_scores_says_which_command_makes_them(
     command = (
         f"earthfield evaluate --labels labels.tif --period {simulated.periods[-1]} --model {simulated.model}"
     )
-    expect(page.get_by_text(command)).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(command)).to_be_visible()
     page.get_by_role("tab", name="Training").click()
-    expect(page.get_by_text("log of this training did not come along")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("log of this training did not come along")).to_be_visible()
     page.get_by_role("tab", name="The model in words").click()
-    expect(page.get_by_text(re.compile("There are maps of it: .*2022.*2023"))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(re.compile("There are maps of it: .*2022.*2023"))).to_be_visible()
     seen.check()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from browsing import SHOW_MS, Land, Seen, choose, click_map, expect_tiles, keep, map_in, settled
+from browsing import Land, Seen, choose, click_map, downloaded, expect_tiles, keep, map_in, settled
 from playwright.sync_api import Page, expect
 
 Opened = Callable[..., Page]
@@ -33,12 +33,12 @@ def test_a_person_explores_colours_quality_and_a_place_through_time(
     expect_tiles(frame, "style=axes")
     slider = page.get_by_role("slider", name="Opacity of the map, %")
     slider.press("Home")
-    expect(frame.locator(".leaflet-layer").last).to_have_css("opacity", "0", timeout=SHOW_MS)
+    expect(frame.locator(".leaflet-layer").last).to_have_css("opacity", "0")
     slider.press("End")
 
     page.get_by_text("How sure it is", exact=True).click()
     expect_tiles(frame, "style=quality")
-    expect(page.get_by_role("img", name=re.compile("^Colours from dark"))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("img", name=re.compile("^Colours from dark"))).to_be_visible()
     choose(page, "Of what", "Agreement of two halves")
     expect_tiles(frame, "layer=agreement")
     page.get_by_text("Widest differences", exact=True).click()
@@ -46,21 +46,19 @@ def test_a_person_explores_colours_quality_and_a_place_through_time(
 
     settled(page)
     click_map(page)
-    expect(page.get_by_role("tab", name="Through time")).to_be_visible(timeout=SHOW_MS)
-    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("tab", name="Through time")).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     keep(page, pictures, f"explore-{land.name}")
-    with page.expect_download() as kept:
-        page.get_by_role("button", name="Download the history").click()
-    history = json.loads(kept.value.path().read_text())
+    kept = downloaded(page, "Download the history")
+    history = json.loads(kept.read_text())
     assert set(land.periods) <= {one["period"] for one in history["moments"]}
 
     page.get_by_role("tab", name="Pictures behind it").click()
     expect(page.get_by_text(re.compile(r"5-day steps that show this pixel clearly"))).to_be_visible()
-    with page.expect_download() as kept:
-        page.get_by_role("button", name="Download the scenes").click()
-    assert "sentinel-2-l2a" in kept.value.path().read_text()
+    kept = downloaded(page, "Download the scenes")
+    assert "sentinel-2-l2a" in kept.read_text()
     page.get_by_role("tab", name="Its 64 numbers").click()
-    expect(page.get_by_test_id("stVegaLiteChart").last).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_test_id("stVegaLiteChart").last).to_be_visible()
     seen.check()
 
 
@@ -74,13 +72,13 @@ def test_a_line_divides_two_periods_and_moves_by_keyboard(
     page.get_by_text("Compare with another map").click()
     choose(page, "Right of the line", f"{land.periods[0]} · {land.model}")
     line = frame.get_by_role("slider", name="Move the line")
-    expect(line).to_be_visible(timeout=SHOW_MS)
+    expect(line).to_be_visible()
     expect(frame.locator(".earthfield-swipe-left")).to_have_text(land.periods[-1])
-    expect(frame.locator(".earthfield-swipe-right")).to_have_text(land.periods[0], timeout=SHOW_MS)
+    expect(frame.locator(".earthfield-swipe-right")).to_have_text(land.periods[0])
     expect(page.get_by_text("Like colours mean alike land on both sides")).to_be_visible()
     for side in ("left", "right"):
         tile = f".leaflet-earthfield-{side}-pane img.leaflet-tile-loaded"
-        expect(frame.locator(tile).first).to_be_attached(timeout=SHOW_MS)
+        expect(frame.locator(tile).first).to_be_attached()
     keep(page, pictures, f"explore-swipe-{land.name}")
     before = panes(page)
     for _ in range(30):
@@ -96,8 +94,8 @@ def test_the_page_can_be_used_on_a_phone(simulated: Land, opened: Opened, seen: 
     expect_tiles(map_in(page))
     settled(page)
     click_map(page)
-    expect(page.get_by_role("tab", name="Through time")).to_be_visible(timeout=SHOW_MS)
-    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("tab", name="Through time")).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing has to be scrolled sideways"
     keep(page, pictures, "explore-phone")
     seen.check()
@@ -112,7 +110,7 @@ def test_streets_are_asked_for_only_when_wanted_and_told_where_they_are_out_of_r
     seen.check()
     page.route("https://tile.openstreetmap.org/**", lambda route: route.abort())
     page.get_by_text("Streets and names below").click()
-    expect(frame.get_by_text("The street map cannot be reached")).to_be_visible(timeout=SHOW_MS)
+    expect(frame.get_by_text("The street map cannot be reached")).to_be_visible()
     assert seen.outside and all(one.startswith("https://tile.openstreetmap.org/") for one in seen.outside)
     page.get_by_text("Streets and names below").click()
-    expect(frame.get_by_text("The street map cannot be reached")).to_be_hidden(timeout=SHOW_MS)
+    expect(frame.get_by_text("The street map cannot be reached")).to_be_hidden()

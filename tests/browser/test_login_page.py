@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browsing import SHOW_MS, Land, Seen, is_narrow, keep, pages_of
+from browsing import Land, Seen, is_narrow, keep, pages_of
 from playwright.sync_api import Page, expect
 
 PASSWORD = "correct horse battery"
@@ -44,9 +44,9 @@ def test_people_log_in_see_the_page_they_wanted_and_log_out(
     expect(page.get_by_label("Password")).to_be_focused()
     page.screenshot(path=pictures / f"login{name}.png")
     log_in(page)
-    expect(page.get_by_role("heading", name="Health")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("heading", name="Health")).to_be_visible()
     # Every other part is down here, and the page says what to do about it.
-    expect(page.get_by_text("parts are down")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("parts are down")).to_be_visible()
     expect(page.get_by_text("What to do:").first).to_be_visible()
     expect(page.get_by_text("earthfield up").first).to_be_visible()
     assert is_narrow(page)
@@ -54,9 +54,9 @@ def test_people_log_in_see_the_page_they_wanted_and_log_out(
     if phone:
         page.get_by_test_id("stPopover").get_by_role("button").click()
     page.get_by_role("link", name="Log out").locator("visible=true").click()
-    expect(page.get_by_label("Password")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_label("Password")).to_be_visible()
     page.goto(f"{guarded.url}/health")
-    expect(page.get_by_label("Password")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_label("Password")).to_be_visible()
     seen.check()
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from browsing import SHOW_MS, Land, Seen, settled
+from browsing import Land, Seen, settled
 from playwright.sync_api import Page, expect
 
 from earthfield_dashboard.pages import PAGES
@@ -19,7 +19,7 @@ def test_a_page_opens_by_its_address_on_a_phone(
     path: str, served: Callable[[Land], Land], simulated_land: Land, opened: Opened, seen: Seen
 ) -> None:
     page = opened(f"{served(simulated_land).url}/{path}", phone=True)
-    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
     settled(page)
     expect(page.get_by_text("Page not found")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing has to be scrolled sideways"
@@ -40,18 +40,18 @@ def test_pages_are_reached_by_keyboard_on_a_desk_and_by_finger_on_a_phone(
     address = served(simulated_land).url
     desk = opened(f"{address}/?run=")
     for one in PAGES:
-        expect(desk.get_by_role("link", name=one.title)).to_be_visible(timeout=SHOW_MS)
+        expect(desk.get_by_role("link", name=one.title)).to_be_visible()
     for name in tabbed(desk):
         if name == "Similar":
             break
     desk.keyboard.press("Enter")
-    expect(desk).to_have_url(re.compile("/similar"), timeout=SHOW_MS)
-    expect(desk.get_by_role("heading", level=1, name="Similar")).to_be_visible(timeout=SHOW_MS)
+    expect(desk).to_have_url(re.compile("/similar"))
+    expect(desk.get_by_role("heading", level=1, name="Similar")).to_be_visible()
 
     phone = opened(address, phone=True)
-    expect(phone.get_by_role("heading", level=1)).to_be_visible(timeout=SHOW_MS)
+    expect(phone.get_by_role("heading", level=1)).to_be_visible()
     expect(phone.get_by_role("link", name="Explore")).to_have_count(0)
     phone.get_by_role("button", name="Area").first.tap()
     phone.get_by_role("link", name="Explore").tap()
-    expect(phone.get_by_role("heading", level=1, name="Explore")).to_be_visible(timeout=SHOW_MS)
+    expect(phone.get_by_role("heading", level=1, name="Explore")).to_be_visible()
     seen.check()

@@ -32,11 +32,11 @@ _MIDDLE = "() => [map.getCenter().lng, map.getCenter().lat]"
 
 
 def title(page: Page, words: str) -> None:
-    expect(page.get_by_role("heading", name=re.compile(words))).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_role("heading", name=re.compile(words))).to_be_visible()
 
 
-def places(page: Page, folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(downloaded(page, "Places (GeoJSON)", folder).read_text())
+def places(page: Page) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(downloaded(page, "Places (GeoJSON)").read_text())
     return content
 
 
@@ -48,7 +48,7 @@ def means(page: Page, words: str) -> None:
     """Chooses what the next click or drawing means, and waits until the page knows."""
     said = {"Not like this": "that do not look like it", "Look only here": "only places in it are found"}
     page.get_by_test_id("stButtonGroup").get_by_text(words, exact=True).click()
-    expect(page.get_by_text(said[words])).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(said[words])).to_be_visible()
 
 
 def opened_map(page: Page, land: Land) -> FrameLocator:
@@ -67,56 +67,54 @@ def expect_middle(frame: FrameLocator, lon: float, lat: float) -> None:
 
 
 def test_places_that_are_alike_are_found_by_click_and_by_what_it_is_not(
-    land: Land, opened: Opened, seen: Seen, pictures: Path, tmp_path: Path
+    land: Land, opened: Opened, seen: Seen, pictures: Path
 ) -> None:
     page = opened(f"{land.url}/similar")
     frame = opened_map(page, land)
     click_map(page, 0.5, 0.5)
     title(page, r"^20 places most like \d")
-    expect(frame.locator(".earthfield-rank")).to_have_count(20, timeout=SHOW_MS)
+    expect(frame.locator(".earthfield-rank")).to_have_count(20)
     expect_tiles(frame, "style=similarity")
-    expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     keep(page, pictures, f"similar-{land.name}")
-    first = places(page, tmp_path)
+    first = places(page)
     asked = first["query"]
     with land.client() as client:
         same = client.similar(
             land.model, [(asked["lon"], asked["lat"])], period=asked["period"], k=20, min_distance_m=100
         )
     assert cells(first) == cells(same)
-    table = pq.read_table(downloaded(page, "Places (GeoParquet)", tmp_path))
+    table = pq.read_table(downloaded(page, "Places (GeoParquet)"))
     assert table["cell"].to_pylist() == cells(first)
 
     means(page, "Not like this")
     click_map(page, 0.62, 0.35)
     title(page, "but not like 1 other$")
     expect_tiles(frame, "/service/answers/")
-    second = places(page, tmp_path)
+    second = places(page)
     assert [one["wanted"] for one in second["query"]["asked"]] == [True, False]
     assert cells(second) != cells(first)
 
     means(page, "Look only here")
     draw_box(page, low=0.4, high=0.7)
-    expect(page.get_by_text(re.compile("^Best of"))).not_to_contain_text(
-        f"{second['query']['cells']:,}", timeout=SHOW_MS
-    )
-    third = places(page, tmp_path)
+    expect(page.get_by_text(re.compile("^Best of"))).not_to_contain_text(f"{second['query']['cells']:,}")
+    third = places(page)
     assert 0 < third["query"]["cells"] < second["query"]["cells"]
     assert len(third["query"]["asked"]) == 2, "the corners of a shape are no clicks"
     page.get_by_role("button", name="Heat map as files").click()
-    with rasterio.open(downloaded(page, "Heat map (GeoTIFF)", tmp_path)) as data:
+    with rasterio.open(downloaded(page, "Heat map (GeoTIFF)")) as data:
         scores = data.read(1, masked=True)
     assert scores.count() > 0 and -1 <= scores.min() <= scores.max() <= 1
 
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_text(f"Best of {second['query']['cells']:,}")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text(f"Best of {second['query']['cells']:,}")).to_be_visible()
     page.get_by_role("button", name="Start again").click()
-    expect(page.get_by_text("Nothing yet.")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("Nothing yet.")).to_be_visible()
     seen.check()
 
 
 def test_words_find_places_a_row_moves_the_map_and_a_saved_search_is_asked_again(
-    real: Land, opened: Opened, seen: Seen, tmp_path: Path
+    real: Land, opened: Opened, seen: Seen
 ) -> None:
     page = opened(f"{real.url}/similar")
     frame = opened_map(page, real)
@@ -124,7 +122,7 @@ def test_words_find_places_a_row_moves_the_map_and_a_saved_search_is_asked_again
     words.fill("grassland")
     words.press("Enter")
     title(page, "most like “grassland”$")
-    found = places(page, tmp_path)
+    found = places(page)
 
     wrong = page.get_by_role("button", name="Not like this one")
     choose_row(page, 40 + 68 + 34, wrong)
@@ -136,13 +134,13 @@ def test_words_find_places_a_row_moves_the_map_and_a_saved_search_is_asked_again
     page.get_by_text("Saved searches", exact=True).click()
     page.get_by_role("textbox", name="Name of this search").fill("green land")
     page.get_by_role("button", name="Save this search").click()
-    page.get_by_role("button", name="Ask again").click(timeout=SHOW_MS)
-    expect(page.get_by_text("Nothing has changed")).to_be_visible(timeout=SHOW_MS)
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.get_by_text("Nothing has changed")).to_be_visible()
     title(page, "the saved search “green-land”$")
     with real.client() as client:
         assert [one["name"] for one in client.searches()] == ["green-land"]
     page.get_by_role("button", name="Remove").click()
-    expect(page.get_by_text("None yet. A saved search")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("None yet. A saved search")).to_be_visible()
     seen.check()
 
 
@@ -153,12 +151,12 @@ def test_a_phone_shows_it_without_sideways_scrolling_and_says_what_is_wrong(
     opened_map(page, real)
     click_map(page, 0.5, 0.5)
     title(page, "places most like")
-    expect(page.get_by_test_id("stDataFrame")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     keep(page, pictures, "similar-phone")
     assert is_narrow(page)
     page.get_by_text("Type a place instead of clicking").click()
     page.get_by_role("spinbutton", name="Longitude").fill("30")
     page.get_by_role("button", name="It is like this").click()
-    expect(page.get_by_role("alert")).to_contain_text("lies outside every field", timeout=SHOW_MS)
+    expect(page.get_by_role("alert")).to_contain_text("lies outside every field")
     assert is_narrow(page)
     seen.check()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-EARTHFIELD = str(Path(sys.executable).with_name("earthfield"))
 
 
 @dataclass(frozen=True)

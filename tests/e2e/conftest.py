@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from command import EARTHFIELD, Run, Told
+from command import Run, Told
+from forked import Command
 
 
 @pytest.fixture(scope="session")
@@ -15,9 +15,10 @@ def run() -> Run:
     """Runs `earthfield` with arguments and gives what it left."""
 
     def command(*args: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Told:
-        words = [EARTHFIELD, *map(str, args)]
-        done = subprocess.run(words, capture_output=True, text=True, env=env, cwd=cwd, check=False)
-        return Told(done.returncode, done.stdout, done.stderr)
+        process = Command(*args, env=env, cwd=cwd)
+        out, err = process.communicate()
+        assert process.returncode is not None
+        return Told(process.returncode, out, err)
 
     return command
 

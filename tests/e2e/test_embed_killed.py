@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command import Run, contents
+from forked import Command
+from small import small_model
 
 from earthfield.catalog import Catalog
 from earthfield.field import Field
 from earthfield.simulate import Landscape, simulate
 
-EARTHFIELD = str(Path(sys.executable).with_name("earthfield"))
 NUM_KILLS = 12
-ASKED = ("--period", "2022-06-01/2022-06-16", "--period", "2022-06", "--support", "2022-06")
+ASKED = (
+    "--model", "untrained", "--period", "2022-06-01/2022-06-16", "--period", "2022-06", "--support", "2022-06",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +31,13 @@ def root(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate(folder / "land", Landscape(size_px=(48, 48), cloudiness=0.2))
     told = run("ingest", "--catalog", folder / "land", "--root", folder / "root", "--period", "2022-06")
     assert told.code == 0, told.err
+    small_model(folder / "root")
     return folder / "root"
 
 
-def start(root: Path) -> subprocess.Popen[str]:
-    """Starts the real command."""
-    words = [EARTHFIELD, "embed", "--root", str(root), *ASKED]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def start(root: Path) -> Command:
+    """Starts the command."""
+    return Command("embed", "--root", root, *ASKED)
 
 
 def fields(root: Path) -> dict[str, bytes]:
@@ -55,14 +56,14 @@ def names(root: Path) -> frozenset[str]:
     )
 
 
-def changes(child: subprocess.Popen[str], root: Path) -> Iterator[float]:
+def changes(child: Command, root: Path) -> Iterator[float]:
     """Yields seconds since the start whenever files came or went, until the command has ended."""
     began, before = time.monotonic(), names(root)
     while child.poll() is None:
         if (now := names(root)) != before:
             yield time.monotonic() - began
             before = now
-        time.sleep(0.001)
+        time.sleep(0.002)
 
 
 def undisturbed(root: Path) -> list[float]:
@@ -92,7 +93,7 @@ def kill(root: Path, draw: random.Random, seen: list[float]) -> bool:
 def check_whole(root: Path, expected: dict[str, bytes]) -> None:
     """Whatever tells that it is finished is what an undisturbed run made."""
     catalog = Catalog(root)
-    for key in catalog.fields("starter"):
+    for key in catalog.fields("untrained"):
         assert Field(catalog, key).vectors().size
         for path in catalog.field(key).iterdir():
             if not path.name.startswith(".writing-"):

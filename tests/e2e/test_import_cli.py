@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from command import EARTHFIELD, Run, contents
+from command import Run, contents
+from forked import Command
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from published_fields import BORDER, TILE, bbox_of, publish, random_codes, write_index
@@ -92,13 +90,12 @@ def test_commands_that_encode_say_that_it_is_an_import(root: Path, run: Run) -> 
 def test_an_import_that_was_killed_goes_on_to_the_same_bytes(
     root: Path, index: Path, run: Run, tmp_path: Path
 ) -> None:
-    command = [EARTHFIELD, *map(str, words(index, tmp_path, 2022, 2023))]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Command(*words(index, tmp_path, 2022, 2023))
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("fields/*/*/*/manifest.json"))) < 3 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert len(list(tmp_path.glob("fields/*/*/*/manifest.json"))) < 10
     told = run(*words(index, tmp_path, 2022, 2023), "--json")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-import subprocess
 import tempfile
 import time
 import traceback
@@ -16,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import EARTHFIELD
+from command import Run
+from forked import Command
 
 from earthfield.catalog import Catalog, FieldKey
 from earthfield.codec import normalised, quantise
@@ -93,13 +93,11 @@ def held_in(root: Path) -> dict[tuple[str, str], str]:
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def begun(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root whose index holds a year of it; then a tile was made again, and the second year was added."""
     root = tmp_path_factory.mktemp("begun") / "root"
     write_fields(Catalog(root), TILES, PERIODS[:1], "a")
-    subprocess.run(
-        [EARTHFIELD, "index", "--model", MODEL, "--root", str(root)], check=True, capture_output=True
-    )
+    assert run("index", "--model", MODEL, "--root", root).code == 0
     write_fields(Catalog(root), TILES[:2], PERIODS[:1], "b")
     write_fields(Catalog(root), TILES, PERIODS[1:], "a")
     return root
@@ -110,19 +108,19 @@ def num_files(root: Path) -> int:
 
 
 def test_killed_at_any_moment_the_version_before_is_searched_and_a_rerun_completes_it(
-    begun: Path, tmp_path: Path
+    begun: Path, run: Run, tmp_path: Path
 ) -> None:
     before, wanted = held_in(begun), prints(begun)
     root, num_dead, states = tmp_path / "root", 0, []
     shutil.copytree(begun, root)
     began = time.monotonic()
-    command = [EARTHFIELD, "index", "--model", MODEL, "--dask", "none", "--root", str(root)]
-    subprocess.run([*command, "--check"], check=True, capture_output=True)
+    command = ("index", "--model", MODEL, "--dask", "none", "--root", root)
+    assert run(*command, "--check").code == 0
     start_s = time.monotonic() - began
     assert held_in(root) == before
     for number in range(NUM_KILLS):
         files, began = num_files(root), time.monotonic()
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = Command(*command)
         # At first while it starts and reads; then when its first, second, .. file appears.
         while child.poll() is None:
             if number < 2 and time.monotonic() - began > start_s * (0.7 + 0.3 * number):
@@ -142,7 +140,7 @@ def test_killed_at_any_moment_the_version_before_is_searched_and_a_rerun_complet
             shutil.copytree(begun, root)
     assert num_dead >= NUM_KILLS - 2
     assert any(held != wanted for held in states)
-    subprocess.run(command, check=True, capture_output=True)
+    assert run(*command).code == 0
     assert held_in(root) == wanted
 
 

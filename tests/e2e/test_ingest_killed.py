@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ import icechunk
 import numpy as np
 import pytest
 import zarr
+from forked import Command
 
 from earthfield.catalog import Catalog
 from earthfield.cube import Cube
@@ -31,7 +30,6 @@ from earthfield.places import CubePlace
 from earthfield.simulate import Landscape, simulate
 from earthfield_ingest.repository import tidy
 
-EARTHFIELD = str(Path(sys.executable).with_name("earthfield"))
 NUM_KILLS = 20
 KILLS_A_ROOT = 4
 BEGUN, WHOLE = "2022-01", "2022-01..2022-02"
@@ -45,12 +43,9 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(land: Path, root: Path, period: str) -> subprocess.Popen[str]:
-    """Starts the real command."""
-    return subprocess.Popen(
-        [EARTHFIELD, "ingest", "--catalog", str(land), "--root", str(root), "--period", period],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def start(land: Path, root: Path, period: str) -> Command:
+    """Starts the command."""
+    return Command("ingest", "--catalog", land, "--root", root, "--period", period)
 
 
 def ingest(land: Path, root: Path, period: str) -> None:
@@ -204,7 +199,7 @@ def moments(seed: int, seconds: float) -> Iterator[tuple[float, float]]:
             yield 1e9, draw.uniform(0.7, 1.05)
 
 
-def kill_at(child: subprocess.Popen[str], root: Path, seconds: float, files: float) -> bool:
+def kill_at(child: Command, root: Path, seconds: float, files: float) -> bool:
     """Kills a command at a moment; gives whether it was still alive."""
     began, before = time.monotonic(), num_files(root)
     while child.poll() is None and time.monotonic() - began < seconds and num_files(root) - before < files:

@@ -29,8 +29,9 @@ def free_ports() -> Ports:
 
 
 def write_landscape(folder: Path) -> Path:
-    """Writes a simulated landscape of 1.28 km x 1.28 km and two years."""
-    simulate(folder, Landscape(size_px=(128, 128)))
+    """Writes a simulated landscape of 1.28 km x 1.28 km and two years, seen half as often as it would be."""
+    seldom = {"s2_revisit_days": 10, "s1_revisit_days": 12, "landsat_revisit_days": 16}
+    simulate(folder, Landscape(size_px=(128, 128), **seldom))
     return folder
 
 

@@ -16,17 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
-from flow_parts import (
-    S2,
-    Held,
-    answered,
-    deployment,
-    inherited,
-    listening,
-    prefect_server,
-    small_land,
-    small_model,
-)
+from flow_parts import S2, Held, answered, deployment, inherited, listening, prefect_server
+from small import small_land, small_model
 
 from earthfield.catalog import Catalog
 from earthfield.errors import InvalidInput, NotFound, Unavailable

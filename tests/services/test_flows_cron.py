@@ -11,21 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_parts import (
-    S2,
-    WAIT_S,
-    Held,
-    Hook,
-    answered,
-    deployment,
-    listening,
-    prefect_server,
-    runs,
-    small_land,
-    small_model,
-    until,
-)
+from flow_parts import S2, WAIT_S, Held, Hook, answered, deployment, listening, prefect_server, runs, until
 from local_http import Answer, Asked, Server, serving
+from small import small_land, small_model
 from typer.testing import CliRunner
 
 from earthfield.catalog import Catalog, FieldKey

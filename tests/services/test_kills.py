@@ -10,8 +10,9 @@ from typing import Any
 
 import psutil
 import pytest
-from flow_parts import WAIT_S, answered, deployment, small_land, small_model, until
+from flow_parts import WAIT_S, answered, deployment, until
 from local_http import Answer, Asked, Server, serving
+from small import small_land, small_model
 from stack_parts import free_ports
 
 from earthfield.catalog import Catalog

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ import numpy as np
 import obstore
 import pytest
 import zarr
+from forked import Command
 from object_store import ObjectStore, commits, everything, lead_to, running
 
 from earthfield.catalog import Catalog
@@ -31,7 +30,6 @@ from earthfield.timeline import Period, step_of, step_start
 from earthfield_ingest import jobs
 from earthfield_ingest.repository import make_repository, tidy
 
-EARTHFIELD = str(Path(sys.executable).with_name("earthfield"))
 S2, S1, L8 = "sentinel-2-l2a", "sentinel-1-rtc", "landsat-c2-l2"
 TILE = Tile.parse("32631_0048_0549")
 QUARTER = "2018-04..2018-06"
@@ -75,18 +73,14 @@ def ingest(catalog: Path | str, root: Root, period: str, **content: Any) -> Inge
     return jobs.ingest(IngestRequest.model_validate(given))
 
 
-def start(catalog: Path, root: Root, period: str) -> subprocess.Popen[str]:
-    words = ["ingest", "--catalog", catalog, "--root", root, "--period", period, "--json"]
-    return subprocess.Popen(
-        [EARTHFIELD, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def start(catalog: Path, root: Root, period: str) -> Command:
+    return Command("ingest", "--catalog", catalog, "--root", root, "--period", period, "--json")
 
 
-def command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **environment}
-    return subprocess.run(
-        [EARTHFIELD, *map(str, words)], capture_output=True, text=True, check=False, env=env
-    )
+def command(*words: object, **environment: str) -> tuple[int | None, str, str]:
+    child = Command(*words, env={**os.environ, **environment})
+    out, err = child.communicate()
+    return child.returncode, out, err
 
 
 def names_in(root: Root, store: ObjectStore) -> set[str]:
@@ -182,17 +176,17 @@ def test_a_reprocessed_item_is_read_and_its_step_alone_is_made_again(
 
 
 def test_the_commands_take_a_bucket_or_say_what_it_cannot_hold(land: Path, bucket: str) -> None:
-    made = command("ingest", "--catalog", land, "--period", "2022-06", "--root", bucket)
-    assert made.returncode == 0, made.stderr
-    assert f"{bucket}/cubes" in made.stdout.replace("\n", "")
-    told = command("cube", "info", "--json", EARTHFIELD_ROOT=bucket)
-    held = {one["source"]: one["steps"] for one in json.loads(told.stdout)["cubes"]}
+    code, out, err = command("ingest", "--catalog", land, "--period", "2022-06", "--root", bucket)
+    assert code == 0, err
+    assert f"{bucket}/cubes" in out.replace("\n", "")
+    _, out, _ = command("cube", "info", "--json", EARTHFIELD_ROOT=bucket)
+    held = {one["source"]: one["steps"] for one in json.loads(out)["cubes"]}
     assert held.keys() == {S2, S1, L8}
     assert held[S2] > 3
     for words in (("embed", "--period", "2022"), ("map", "--catalog", land, "--period", "2022"), ("index",)):
-        refused = command(*words, "--root", bucket)
-        assert refused.returncode == 2
-        assert "cubes only" in " ".join(refused.stderr.split())
+        code, _, err = command(*words, "--root", bucket)
+        assert code == 2
+        assert "cubes only" in " ".join(err.split())
 
 
 def test_an_ingest_killed_at_any_moment_leaves_the_last_commit(

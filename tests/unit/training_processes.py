@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
+from forked import forking
 from training_land import SOURCES
 
 from earthfield_train.jobs import TrainRequest, train_model
@@ -25,10 +25,7 @@ def free_port() -> int:
 
 def train_together(request: TrainRequest, *, count: int = 2) -> list[int]:
     """Trains in `count` processes and gives their exit codes."""
-    context = multiprocessing.get_context("forkserver")
-    # Torch is imported once, in the server.
-    context.set_forkserver_preload(["earthfield_train.jobs", "torch.distributed.fsdp"])
-    port = free_port()
+    context, port = forking(), free_port()
     running: list[BaseProcess] = [
         context.Process(target=_take_part, args=(request, rank, count, port), daemon=True)
         for rank in range(count)
