@@ -20,6 +20,14 @@ TOGETHER = {
 """Folders and files that one process tests one after another: they start many processes of their own, or share what
 takes minutes to make."""
 
+SLOW = {
+    "area", "betaearth_network", "field", "field_convert", "field_readers", "import_aef", "import_raster",
+    "import_remote", "import_used", "infer_jobs", "ingest_estimate", "ingest_jobs", "ingest_properties",
+    "model_flops", "search_change", "search_classify", "search_cluster", "search_index", "search_jobs",
+    "search_pixels", "search_similar", "train_emulate", "train_run",
+}  # fmt: skip
+"""Unit tests whose file takes more than 12 s: `make test-fast` leaves them out."""
+
 
 class ByFile(LoadScopeScheduling):
     """Gives each process a file's tests at a time, or those of several files that share what they need."""
@@ -35,11 +43,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks each test by the folder it lies in."""
+    """Marks each test by the folder it lies in, and those of slow files."""
     for item in items:
-        folder = Path(item.path).relative_to(REPOSITORY / "tests").parts[0]
+        path = Path(item.path).relative_to(REPOSITORY / "tests")
+        folder = path.parts[0]
         if folder in ("unit", "e2e", "browser", "services"):
             item.add_marker(folder)
+        if folder == "unit" and path.stem.removeprefix("test_") in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 LIBRARIES = [
     "distributed", "docket", "fastapi", "icechunk", "lance_namespace_urllib3_client.api", "matplotlib.pyplot",
@@ -40,18 +40,16 @@ class Command:
     """
 
     def __init__(self, *words: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
-        self._told = Path(mkdtemp(prefix="earthfield-told-"))
+        self._folder = TemporaryDirectory(prefix="earthfield-told-")
+        self._out, self._err = (Path(self._folder.name, name) for name in ("out", "err"))
+        self._out.touch()
+        self._err.touch()
         environment = dict(os.environ if env is None else env)
         self._process = forking().Process(
             target=_become,
-            args=([str(word) for word in words], environment, str(cwd or Path.cwd()), self._told),
+            args=([str(word) for word in words], environment, str(cwd or Path.cwd()), self._out, self._err),
         )
         self._process.start()
-
-    @property
-    def pid(self) -> int | None:
-        """Its number."""
-        return self._process.pid
 
     @property
     def returncode(self) -> int | None:
@@ -74,17 +72,16 @@ class Command:
     def communicate(self) -> tuple[str, str]:
         """Waits for its end and gives what it wrote to stdout and stderr."""
         self.wait()
-        out, err = ((self._told / name).read_text() for name in ("out", "err"))
-        return out, err
+        return self._out.read_text(), self._err.read_text()
 
 
-def _become(words: list[str], environment: dict[str, str], folder: str, told: Path) -> None:
+def _become(words: list[str], environment: dict[str, str], folder: str, out: Path, err: Path) -> None:
     """Is the command from here on."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
-        with (told / name).open("wb") as file:
+    for stream, path in ((sys.stdout, out), (sys.stderr, err)):
+        with path.open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
     sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv = ["earthfield", *words]

@@ -8,7 +8,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
-from forked import forking
 from training_land import SOURCES
 
 from earthfield_train.jobs import TrainRequest, train_model
@@ -25,6 +24,8 @@ def free_port() -> int:
 
 def train_together(request: TrainRequest, *, count: int = 2) -> list[int]:
     """Trains in `count` processes and gives their exit codes."""
+    from forked import forking  # this file run as a script does not find it, nor need it
+
     context, port = forking(), free_port()
     running: list[BaseProcess] = [
         context.Process(target=_take_part, args=(request, rank, count, port), daemon=True)
