@@ -32,7 +32,6 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY)  ## set up, simulate, map, search, cluster, change
 	@$(BIN)/python examples/demo.py
 
-# The browser's driver keeps an event loop running in its process: what makes loops of its own comes before it.
 test: $(READY)  ## set up and run every test, those with servers and browser beside the others
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
 	  $(if $(CI),--verbose) tests/services tests/browser tests/e2e tests/unit

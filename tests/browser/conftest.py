@@ -43,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(missing)
 
 
+_DRIVEN = ExitStack()
+"""What drives the browser, once a test wants one."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Ends the browser after the last test of pages: no other event loop runs beside its driver's."""
+    if nextitem is None or Path(nextitem.path).parent != Path(__file__).parent:
+        _DRIVEN.close()
+
+
 @pytest.fixture(scope="session")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where maps are made; those in the folder that EARTHFIELD_BROWSER_ROOTS names are made once and for all."""
@@ -162,14 +173,14 @@ def served(openstreetmap: str) -> Iterator[Callable[[Land], Land]]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Browser:
     """Chromium."""
     expect.set_options(timeout=SHOW_MS)
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield opened
-        opened.close()
+    playwright = _DRIVEN.enter_context(sync_playwright())
+    options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    opened = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    _DRIVEN.callback(opened.close)
+    return opened
 
 
 @pytest.fixture(scope="session")
