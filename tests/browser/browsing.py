@@ -237,7 +237,12 @@ def expect_tiles(frame: FrameLocator, address: str = "/service/tiles/") -> None:
 
 
 def click_map(page: Page, x: float = 0.5, y: float = 0.5, *, number: int = 0) -> None:
-    """Clicks a map at shares of its width and height."""
+    """Clicks a map at shares of its width and height, once the page is not being drawn: it would miss the click."""
+    settled(page)
+    _click(page, x, y, number)
+
+
+def _click(page: Page, x: float, y: float, number: int) -> None:
     frame = map_frame(page, number)
     frame.scroll_into_view_if_needed()
     box = frame.bounding_box()
@@ -260,12 +265,22 @@ def draw_box(page: Page, *, low: float = 0.35, high: float = 0.65, number: int =
 
 
 def draw_polygon(page: Page, corners: Sequence[tuple[float, float]], *, number: int = 0) -> None:
-    """Draws a polygon on a map through corners, given as shares of its width and height."""
+    """Draws a polygon on a map through corners, given as shares of its width and height.
+
+    Each corner waits for the one before, as a person would: Leaflet.draw takes none within 50 ms of another, and a
+    busy browser hands two clicks over at once.
+    """
     settled(page)  # a map that is drawn anew forgets a shape that was begun
-    map_in(page, number).locator(".leaflet-draw-draw-polygon").click()
-    for x, y in [*corners, corners[0]]:
-        click_map(page, x, y, number=number)
-        page.wait_for_timeout(200)  # as fast as a hand: Leaflet.draw takes no corner within 50 ms of another
+    frame = map_in(page, number)
+    frame.locator(".leaflet-draw-draw-polygon").click()
+    drawn = frame.locator(".leaflet-editing-icon")
+    for count, (x, y) in enumerate(corners, 1):
+        page.wait_for_timeout(200)
+        _click(page, x, y, number)
+        expect(drawn).to_have_count(count)
+    page.wait_for_timeout(200)
+    _click(page, *corners[0], number)
+    expect(drawn).to_have_count(0)
 
 
 def choose(page: Page, label: str, option: str) -> None:

@@ -60,7 +60,7 @@ def test_a_person_draws_an_area_and_has_its_map_made(
     expect(page.get_by_text(re.compile("indexed|embed"))).not_to_have_count(0)
     keep(page, pictures, f"area-run-{land.name}")
 
-    page.get_by_role("button", name="Explore the map").click()
+    page.get_by_role("link", name="Explore the map").click()
     expect(page.get_by_role("heading", name="Explore", exact=True)).to_be_visible()
     chosen = re.compile(re.escape(f"{PERIODS[land.name]} · {land.model}"))
     expect(page.get_by_role("combobox", name="Map")).to_have_value(chosen)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from training_land import SOURCES, Land, made_frames
+from tritonclient.utils import InferenceServerException
 
 from earthfield.errors import BrokenArtefact, Conflict, InvalidInput, Unavailable
 from earthfield.timeline import Period
@@ -226,6 +227,27 @@ def test_other_weights_are_a_conflict_only_when_no_server_has_the_first_ones() -
     with pytest.raises(InvalidInput):
         TritonEncoder([wrong, old], SERVED, "f").encode(frames, [YEAR])  # type: ignore[list-item]
     assert wrong.asked == 1, "what is wrong is not tried again"
+
+
+def test_memory_that_the_server_still_counts_as_used_is_given_back_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = Connection("grpc://127.0.0.1:1", "made-up", timeout_s=1.0, shared_memory=True)
+    refusals = ["Cannot unregister shared memory region 'it', it is currently in use."] * 2
+    asked: list[str] = []
+
+    def unregister(name: str, **_: object) -> None:
+        asked.append(name)
+        if refusals:
+            raise InferenceServerException(refusals.pop())
+
+    monkeypatch.setattr(connection._client, "unregister_system_shared_memory", unregister)
+    connection._unregister("it")
+    assert asked == ["it"] * 3
+    refusals += ["the server is gone"]
+    connection._unregister("it")
+    assert len(asked) == 4, "anything else is not asked again"
+    connection.close()
 
 
 def test_an_answer_of_other_weights_is_never_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,19 @@ def layers() -> list[Layer] | None:
     return found
 
 
+def map_in_address(model: str, period: str) -> dict[str, str]:
+    """Gives what names a map in the address of a page that takes it with `take_map_in_address`."""
+    return {"model": model, "period": period}
+
+
+def take_map_in_address() -> None:
+    """Chooses the map that the page's address names, once: a person may choose another one then."""
+    asked = st.query_params
+    if "model" in asked and "period" in asked:
+        st.session_state["kept-layer"] = (asked["model"], asked["period"])
+        del asked["model"], asked["period"]
+
+
 def choose_layer(found: Sequence[Layer], *, title: str = "Map", name: str = "layer") -> Layer:
     """Lets a person choose a layer; the choice holds on every page that asks under the same name.
 

@@ -10,7 +10,7 @@ import streamlit as st
 from earthfield.client import Place
 from earthfield_dashboard.layers import Layer
 from earthfield_dashboard.maps import ask_streets, field_tiles, place_layer, show_map, touched_on
-from earthfield_dashboard.session import choose_layer, layers, told
+from earthfield_dashboard.session import choose_layer, layers, take_map_in_address, told
 from earthfield_dashboard.views.colours import Colours, ask_colours, show_meaning
 from earthfield_dashboard.views.pixel import show_place
 
@@ -28,6 +28,7 @@ def page() -> None:
     if there is None:
         return
     left, right = st.columns([3, 2], gap="medium")
+    take_map_in_address()
     with right:
         layer = choose_layer(there)
         other = _other(there, layer)

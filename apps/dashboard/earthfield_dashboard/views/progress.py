@@ -9,7 +9,7 @@ import streamlit as st
 
 from earthfield.errors import EarthfieldError
 from earthfield_dashboard.runs import Run, Step
-from earthfield_dashboard.session import runs, told
+from earthfield_dashboard.session import map_in_address, runs, told
 
 _WORDS = {
     "SCHEDULED": ("waiting to start", "gray", ":material/schedule:"),
@@ -92,10 +92,12 @@ def _bar(run: Run, steps: list[Step]) -> None:
 def _outcome(run: Run) -> None:
     if run.state == "COMPLETED":
         st.success("The map is ready.", icon=":material/check_circle:")
-        if st.button("Explore the map", type="primary", icon=":material/travel_explore:"):
-            periods = run.request.get("periods") or [""]
-            st.session_state["kept-layer"] = (run.request.get("model"), periods[-1])
-            st.switch_page(st.session_state["pages"]["explore"])
+        periods = run.request.get("periods") or [""]
+        # A link, which stops this panel's clock at once: a tick that comes after a switch empties the new page.
+        st.page_link(
+            st.session_state["pages"]["explore"], label="**Explore the map**", icon=":material/travel_explore:",
+            query_params=map_in_address(run.request.get("model") or "", periods[-1]),
+        )  # fmt: skip
     elif run.state in ("FAILED", "CRASHED"):
         st.error(f"The run {_WORDS[run.state][0]}. {_reason(run.message)}", icon=":material/error:")
     elif run.state == "SCHEDULED" and run.started is None:

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _ASK_S = 10.0
 """How long a server may take to tell of itself."""
 _LET_GO_S = 2.0
+_AGAIN_S = 0.02
 _CHANNEL = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -46,6 +47,7 @@ _CHANNEL = (
 )
 _AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED")
 _REGION, _STUB, _RESTRICTED = "shared memory region", "Stub process", "restricted"
+_IN_USE = "in use"
 _EPOCH_DAY = np.array([[[0, 86_400_000_000]]], np.int64)
 
 
@@ -280,13 +282,19 @@ class Connection:
             raise OSError(str(error.message())) from error
 
     def _unregister(self, name: str) -> None:
-        try:
-            self._client.unregister_system_shared_memory(
-                name, headers=guard_headers(), client_timeout=_LET_GO_S
-            )
-        except (InferenceServerException, ValueError, grpc.RpcError) as error:
-            # A server that is gone has let it go.
-            log.debug("%s was not told to let %s go: %s", self.address, name, error)
+        until = time.monotonic() + _LET_GO_S
+        while True:
+            try:
+                return self._client.unregister_system_shared_memory(
+                    name, headers=guard_headers(), client_timeout=_LET_GO_S
+                )
+            except (InferenceServerException, ValueError, grpc.RpcError) as error:
+                # The server counts a request's end a moment after it has answered.
+                if _IN_USE in str(error) and time.monotonic() < until:
+                    time.sleep(_AGAIN_S)
+                    continue
+                # A server that is gone has let it go.
+                return log.debug("%s was not told to let %s go: %s", self.address, name, error)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
