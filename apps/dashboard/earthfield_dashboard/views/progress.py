@@ -94,10 +94,11 @@ def _outcome(run: Run) -> None:
         st.success("The map is ready.", icon=":material/check_circle:")
         periods = run.request.get("periods") or [""]
         # A link, which stops this panel's clock at once: a tick that comes after a switch empties the new page.
-        st.page_link(
-            st.session_state["pages"]["explore"], label="**Explore the map**", icon=":material/travel_explore:",
-            query_params=map_in_address(run.request.get("model") or "", periods[-1]),
-        )  # fmt: skip
+        with st.container(key="explore-made"):
+            st.page_link(
+                st.session_state["pages"]["explore"], label="Explore the map", icon=":material/travel_explore:",
+                query_params=map_in_address(run.request.get("model") or "", periods[-1]),
+            )  # fmt: skip
     elif run.state in ("FAILED", "CRASHED"):
         st.error(f"The run {_WORDS[run.state][0]}. {_reason(run.message)}", icon=":material/error:")
     elif run.state == "SCHEDULED" and run.started is None:
