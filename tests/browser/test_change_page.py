@@ -63,6 +63,7 @@ def test_before_and_after_lie_beside_a_line_that_moves(land: Land, opened: Opene
         label = frame.get_by_text(period, exact=True)
         expect(label).to_be_visible()
     expect(page.get_by_text("Left of the line before")).to_be_visible()
+    expect_tiles(frame, "like=")
     seen.check()
 
 

@@ -76,6 +76,7 @@ def test_a_line_divides_two_periods_and_moves_by_keyboard(
     expect(frame.locator(".earthfield-swipe-left")).to_have_text(land.periods[-1])
     expect(frame.locator(".earthfield-swipe-right")).to_have_text(land.periods[0])
     expect(page.get_by_text("Like colours mean alike land on both sides")).to_be_visible()
+    expect_tiles(frame, "like=")
     for side in ("left", "right"):
         tile = f".leaflet-earthfield-{side}-pane img.leaflet-tile-loaded"
         expect(frame.locator(tile).first).to_be_attached()

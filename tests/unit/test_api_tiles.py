@@ -101,6 +101,48 @@ def test_neighbouring_tiles_have_one_palette_and_no_seam(client: TestClient, sty
     assert inside.size > 100 and (inside == 255).all(), "no gap between two fields"
 
 
+@pytest.mark.parametrize("style", ["pca", "axes"])
+def test_a_period_in_the_colours_of_another_has_like_colours_for_like_vectors(
+    tmp_path: Path, style: str
+) -> None:
+    catalog = Catalog(tmp_path)
+    local = Window(0, 256, 768, 1024)
+    write_smooth_field(catalog, local=local)
+    write_smooth_field(catalog, tile=EAST, local=Window(0, 256, 0, 256), seed=1)
+    # The same vectors without those of the other tile: coloured by themselves they look otherwise.
+    write_smooth_field(catalog, local=local, period="2019")
+    client = TestClient(create_app(tmp_path))
+    lon, lat = lonlat(TILE.window.y0 + 128, TILE.window.x0 + 896)
+    x, y, down, right = tile_over(lon, lat, 14)
+
+    def shown(period: str, **query: str) -> np.ndarray:
+        answer = client.get(f"/tiles/smooth/{period}/14/{x}/{y}.png", params={"style": style} | query)
+        assert answer.status_code == 200, answer.text
+        return np.asarray(Image.open(io.BytesIO(answer.content)))[down - 4 : down + 4, right - 4 : right + 4]
+
+    first, by_itself = shown("2018"), shown("2019")
+    assert not np.array_equal(first, by_itself), "or the test proves nothing"
+    for like in ("2018", "20180101_20190101"):
+        np.testing.assert_array_equal(shown("2019", like=like), first)
+    told = client.get("/tiles/smooth/2019", params={"style": style, "like": "2018"}).json()
+    assert told["tiles"][0].endswith(f"?style={style}&like=20180101_20190101")
+
+
+def test_a_tile_in_the_colours_of_another_period_is_sent_again_when_that_one_changed(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path)
+    write_smooth_field(catalog)
+    write_smooth_field(catalog, period="2019")
+    client = TestClient(create_app(tmp_path))
+    lon, lat = lonlat(TILE.window.y0 + 250, TILE.window.x0 + 350)
+    x, y, _, _ = tile_over(lon, lat, 14)
+    address = f"/tiles/smooth/2019/14/{x}/{y}.png?like=2018"
+    first = client.get(address)
+    assert client.get(address, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    write_smooth_field(catalog, seed=7)
+    changed = client.get(address, headers={"If-None-Match": first.headers["etag"]})
+    assert changed.status_code == 200 and changed.content != first.content
+
+
 @pytest.mark.parametrize("z", [8, 13, 18])
 def test_the_middle_of_a_field_lies_in_the_tile_that_is_named(catalog: Catalog, z: int) -> None:
     layer = Shelf(catalog).layer("smooth", Period.parse("2018"))
@@ -170,6 +212,8 @@ def test_tilejson_leads_to_tiles_that_are_not_empty(client: TestClient) -> None:
         (f"{BASE}/14/1/1.png?style=similarity&lon=nan&lat=1", 422, "lon"),
         (f"{BASE}/14/1/1.png?style=similarity&lon=100&lat=1", 404, "outside every field"),
         ("/tiles/absent/2018/14/1/1.png", 404, "no field of model"),
+        (f"{BASE}/14/1/1.png?like=1999", 404, "no field of model"),
+        (f"{BASE}/14/1/1.png?like=yesterday", 422, "yesterday"),
         ("/tiles/..%5c../2018/14/1/1.png", 422, "not a usable name"),
     ],
 )

@@ -114,7 +114,7 @@ def field_tiles(
         opacity: 0 to 1.
         side: on which side of a line that a person moves it shows; everywhere when absent. Give one layer for each
             side.
-        look: what the service's tiles of fields take besides, such as `palette`, `low`, `high`.
+        look: what the service's tiles of fields take besides, such as `palette`, `low`, `high`, `like`.
     """
     query = {"style": style, "v": hash_of(layer.stamp)[:8]}
     if place:

@@ -56,12 +56,12 @@ def _both(
 ) -> None:
     """Shows both periods, divided by a line: the same three numbers of each vector as red, green and blue."""
     left = field_tiles(before, style="axes", opacity=opacity, side="left")
-    right = field_tiles(after, style="axes", opacity=opacity, side="right")
+    right = field_tiles(after, style="axes", opacity=opacity, side="right", like=before.period_id)
     show_map(name, bounds, over=[left, right, *_outlines(found)], tools=TOOLS)
     st.caption(
         f"Left of the line **before**, {before.period}; right of it **after**, {after.period}. Move the line, with "
-        "the mouse or the arrow keys. The colours are stretched for each period by itself, and a season moves them "
-        "all: what changed is what is outlined, not every other colour."
+        "the mouse or the arrow keys. A colour means the same on both sides, and a season moves them all: what "
+        "changed is what is outlined, not every other colour."
     )
 
 

@@ -14,7 +14,7 @@ _PCA, _AXES, _QUALITY = "Widest differences", "Three numbers as they are", "How 
 _STYLES = {_PCA: "pca", _AXES: "axes", _QUALITY: "quality"}
 _HELP = (
     "*Widest differences* puts the three directions in which this map's 64 numbers differ most into red, green "
-    "and blue. *Three numbers as they are* shows A01, A16 and A09, which mean the same in every map. *How sure it "
+    "and blue. *Three numbers as they are* shows A01, A16 and A09, stretched to what they span here. *How sure it "
     "is* shows what the map was made from."
 )
 
@@ -47,22 +47,22 @@ class Colours:
     """Of the quality, for that style."""
 
     def as_tiles(self) -> dict[str, Any]:
-        """Gives what `field_tiles` takes; two maps with the same colours can be compared."""
+        """Gives what `field_tiles` takes."""
         quality = (
             {"quality": self.scale.name, "low": self.scale.low, "high": self.scale.high} if self.scale else {}
         )
         return {"style": self.style, "opacity": self.opacity, **quality}
 
+    def as_tiles_beside(self, first: Layer, other: Layer) -> dict[str, Any]:
+        """Gives what `field_tiles` takes for a map beside a first one: its colours, where they can be compared."""
+        is_of_vectors = self.scale is None
+        like = {"like": first.period_id} if is_of_vectors and first.model == other.model else {}
+        return {**self.as_tiles(), **like}
 
-def ask_colours(layer: Layer, *, is_compared: bool) -> Colours:
-    """Lets a person choose colours.
 
-    Args:
-        layer: the map.
-        is_compared: whether another map lies beside it; then colours that mean the same in both come first.
-    """
-    names = [_AXES, _PCA, _QUALITY] if is_compared else [_PCA, _AXES, _QUALITY]
-    chosen = st.radio("Colours", names, help=_HELP, key=f"explore-colours-{is_compared}")
+def ask_colours(layer: Layer) -> Colours:
+    """Lets a person choose colours of a map."""
+    chosen = st.radio("Colours", [_PCA, _AXES, _QUALITY], help=_HELP, key="explore-colours")
     scale = _ask_quality(layer) if chosen == _QUALITY else None
     opacity = st.slider("Opacity of the map, %", 0, 100, 100, step=5) / 100
     return Colours(_STYLES[_PCA if chosen == _QUALITY and scale is None else chosen], opacity, scale)
@@ -90,8 +90,8 @@ def _scale(_key: str, model: str, period_id: str, name: str) -> Scale:
     return Scale(name, found["meaning"], found["unit"], found["low"], found["high"])
 
 
-def show_meaning(colours: Colours, *, is_compared: bool) -> None:
-    """Says under the map what its colours mean."""
+def show_meaning(colours: Colours, layer: Layer, other: Layer | None) -> None:
+    """Says under the map what its colours mean, and those of another one beside it."""
     if colours.scale:
         low, high = (
             f"{value:.4g} {colours.scale.unit}".strip() for value in (colours.scale.low, colours.scale.high)
@@ -101,11 +101,9 @@ def show_meaning(colours: Colours, *, is_compared: bool) -> None:
             f"{low}<i></i>{high}</div>"
         )
         st.caption(f"{colours.scale.meaning[:1].upper()}{colours.scale.meaning[1:]}.")
-    elif is_compared and colours.style == "pca":
-        st.caption(
-            "The colours of the two maps do not mean the same: take *Three numbers as they are* for that."
-        )
-    elif is_compared:
+    elif other and other.model != layer.model:
+        st.caption("The maps are of two models: their colours do not mean the same.")
+    elif other:
         st.caption(
             "Like colours mean alike land on both sides. Drag the line, or move it with the arrow keys."
         )

@@ -32,7 +32,7 @@ def page() -> None:
     with right:
         layer = choose_layer(there)
         other = _other(there, layer)
-        colours = ask_colours(layer, is_compared=other is not None)
+        colours = ask_colours(layer)
         _typed_place(layer)
         ask_streets()
     if clicked := touched_on(_map_name(layer)).clicked:
@@ -40,7 +40,7 @@ def page() -> None:
     place: Place | None = st.session_state.get(_PLACE)
     with left:
         _map(layer, other, colours, place)
-        show_meaning(colours, is_compared=other is not None)
+        show_meaning(colours, layer, other)
     if place:
         with told():
             show_place(layer, place)
@@ -49,8 +49,8 @@ def page() -> None:
 def _map(layer: Layer, other: Layer | None, colours: Colours, place: Place | None) -> None:
     over: list[Any] = []
     if other:
-        for one, side in ((layer, "left"), (other, "right")):
-            over.append(field_tiles(one, side=side, **colours.as_tiles()))  # type: ignore[arg-type]
+        over.append(field_tiles(layer, side="left", **colours.as_tiles()))
+        over.append(field_tiles(other, side="right", **colours.as_tiles_beside(layer, other)))
     else:
         over.append(field_tiles(layer, **colours.as_tiles()))
     over += [place_layer(place)] if place else []

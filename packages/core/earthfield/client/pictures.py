@@ -54,7 +54,8 @@ class Pictures:
             period: a valid period.
             style: `pca`, `axes`, `similarity` to a place, or `quality`.
             place: the place, for `similarity`.
-            look: `layer` for `quality`, one of those that the answer lists; for numbers `palette`, `low`, `high`.
+            look: `layer` for `quality`, one of those that the answer lists; for numbers `palette`, `low`, `high`;
+                for `pca` and `axes` `like`, the id of a period of the model whose colours are taken.
         """
         path = f"/tiles/{part(model)}/{period_part(period)}"
         return self._to.json("GET", path, params=_styled(style, place) | look)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from earthfield.catalog import Catalog
 from earthfield.errors import InvalidInput, NotFound
 from earthfield.field import Field, QualityLayer, layer_of
 from earthfield.kept import Kept
+from earthfield.timeline import Period
 from earthfield_search.api import palette as palettes
 from earthfield_search.api.mosaic import sample
 from earthfield_search.api.palette import Paint, QualityPaint, Ramp, RampName, limits_of, quality_values
@@ -40,6 +41,9 @@ class Look:
     """What the first colour means; found where absent."""
     high: float | None = None
     """What the last colour means; found where absent."""
+    like: str | None = None
+    """Id of the model's period whose colours are taken, for `pca` and `axes`; those of the layer itself where
+    absent."""
 
     def __post_init__(self) -> None:
         """Raises InvalidInput where something is missing, or the limits are the wrong way round."""
@@ -80,10 +84,27 @@ class Easel:
         """Gives how a layer is painted.
 
         Raises:
-            NotFound: no field holds the place, or has such a quality layer.
+            NotFound: no field holds the place, has such a quality layer, or is of the period to be coloured like.
             InvalidInput: the vectors are too short for the style.
         """
-        return self._paints.get((layer, look), lambda: self._paint(layer, look))
+        shown, own = self.pattern(layer, look), replace(look, like=None)
+        return self._paints.get((shown, own), lambda: self._paint(shown, own))
+
+    def pattern(self, layer: Layer, look: Look) -> Layer:
+        """Gives the layer whose colours a look takes: the layer itself, or its model's of another period.
+
+        Raises:
+            NotFound: there is none of that period.
+            InvalidInput: its vectors are of another length.
+        """
+        if look.like is None:
+            return layer
+        found = self.shelf.layer(layer.model, Period.from_id(look.like))
+        if found.fields[0].dim != layer.fields[0].dim:
+            raise InvalidInput(
+                f"the vectors of {found.period} are of another length than those of {layer.period}"
+            )
+        return found
 
     def scale(self, layer: Layer, look: Look) -> Scale | None:
         """Gives what the colours mean, None where they mean no numbers; errors as `paint`."""

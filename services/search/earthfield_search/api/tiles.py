@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from earthfield.storage import hash_of
-from earthfield_search.api.deps import ModelInPath, PeriodInPath, checked_place
+from earthfield_search.api.deps import ModelInPath, PeriodInPath, checked_place, period_of
 from earthfield_search.api.easel import Easel, Look, TileStyle, quality_names
 from earthfield_search.api.palette import RampName
 from earthfield_search.api.pictures import PNG
@@ -51,12 +51,22 @@ def _look(
         str | None, Query(max_length=64, description="The quality layer, for `quality`; the TileJSON lists them.")
     ] = None,
     palette: PaletteInQuery = "viridis", low: LowInQuery = None, high: HighInQuery = None,
+    like: Annotated[
+        str | None,
+        Query(
+            max_length=64,
+            description="A period of the same model, as text or as its id, for `pca` and `axes`: its colours are "
+            "taken, so that like colours mean like vectors in both.",
+        ),
+    ] = None,
 ) -> Look:  # fmt: skip
     """Reads how a layer shall look; what the style does not need is left out, so that equal looks are equal."""
-    is_similarity, is_quality = style == "similarity", style == "quality"
-    place = checked_place(lon, lat) if lon is not None and lat is not None else None
-    numbers = (palette, low, high) if is_similarity or is_quality else ()
-    return Look(style, place if is_similarity else None, layer if is_quality else None, *numbers)
+    if style == "quality":
+        return Look(style, None, layer, palette, low, high)
+    if style == "similarity":
+        place = checked_place(lon, lat) if lon is not None and lat is not None else None
+        return Look(style, place, None, palette, low, high)
+    return Look(style, like=period_of(like).id if like else None)
 
 
 LookInQuery = Annotated[Look, Depends(_look)]
@@ -106,6 +116,8 @@ def tile_set(request: Request, model: ModelInPath, period: PeriodInPath, look: L
         asked |= {"lon": look.place[0], "lat": look.place[1]}
     if look.quality:
         asked |= {"layer": look.quality}
+    if look.like:
+        asked |= {"like": look.like}
     if scale:
         asked |= {"palette": look.ramp, "low": f"{scale.ramp.low:.9g}", "high": f"{scale.ramp.high:.9g}"}
     base = f"{request.scope.get('root_path', '')}/tiles/{model}/{period.id}"
@@ -126,7 +138,7 @@ def tile(
     bounds_of(z, x, y)
     easel: Easel = request.app.state.easel
     layer = easel.shelf.layer(model, period)
-    tag = hash_of([layer.stamp, asdict(look), z, x, y])[:24]
+    tag = hash_of([layer.stamp, easel.pattern(layer, look).stamp, asdict(look), z, x, y])[:24]
     return kept_tile(request, tag, _KEPT, lambda: easel.tiler.tile(layer, easel.paint(layer, look), z, x, y))
 
 
