@@ -34,7 +34,8 @@ from rich.console import Console
 from rich.table import Table
 
 from earthfield.catalog import Catalog
-from earthfield.schemas import IngestRequest, checked_request
+from earthfield.schemas import INPUT_SOURCES, IngestRequest, checked_request
+from earthfield.simulate.classes import COLLECTION as COVER
 from earthfield.simulate.many import LandscapeSet, simulate_set
 from earthfield_analysis.probes import PROBES
 from earthfield_ingest.jobs import ingest
@@ -83,7 +84,9 @@ def simulated(folder: Path, num: int, side: int) -> tuple[list[Path], list[Path]
         catalogue, root = folder / "scenes" / one.name, folder / "roots" / one.name
         first = int(one.landscape["start_year"])
         periods = (str(first), str(first + 1))
-        ingest(checked_request(IngestRequest, root=root, catalog=str(catalogue), periods=periods))
+        for scenes, sources in ((catalogue, INPUT_SOURCES), (catalogue / "truth", (COVER,))):
+            asked = {"root": root, "catalog": str(scenes), "periods": periods, "sources": sources}
+            ingest(checked_request(IngestRequest, **asked))
         roots.append(root)
         catalogues.append(catalogue)
     return roots, catalogues

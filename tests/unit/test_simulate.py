@@ -15,11 +15,16 @@ import rasterio
 import typer
 from typer.testing import CliRunner
 
+from earthfield.catalog import Catalog
+from earthfield.cube import CubeReader
 from earthfield.errors import Conflict, InvalidInput
-from earthfield.grid import pixel_at, tile_at, zone_of
+from earthfield.grid import Window, pixel_at, tile_at, zone_of
+from earthfield.schemas import IngestRequest
 from earthfield.simulate import Landscape, LandscapeSet, simulate, simulate_set
 from earthfield.simulate.canvas import canvas_of
 from earthfield.simulate.change import GRADUAL, ChangeKind
+from earthfield.simulate.classes import COLLECTION as COVER
+from earthfield.simulate.classes import FIRST_CROP
 from earthfield.simulate.cli import simulate as command
 from earthfield.simulate.covers import CODE, COVERS, LandCover
 from earthfield.simulate.crops import CROP_CODE
@@ -35,6 +40,8 @@ from earthfield.simulate.spectra import library
 from earthfield.simulate.sun import sun_position
 from earthfield.simulate.truth import change_in, crop_in, landcover_in, legend
 from earthfield.simulate.world import World, world_of
+from earthfield.timeline import Period
+from earthfield_ingest.jobs import ingest
 
 SPARSE = Landscape(
     seed=3,
@@ -479,3 +486,30 @@ def test_planted_trees_grow_from_year_to_year_and_are_told_as_gradual() -> None:
     told = legend(world)
     assert told["gradual_changes"] == [int(kind) for kind in GRADUAL]
     assert set(map(str, told["gradual_changes"])) <= set(told["change"])
+
+
+def test_the_map_to_learn_from_is_the_truth_in_a_catalogue_of_its_own(folder: Path) -> None:
+    assert COVER not in KEYS
+    items = _items(folder / "truth", COVER)
+    assert [item.properties["start_datetime"][:4] for item in items] == ["2021", "2022"]
+    names = json.loads((folder / "truth" / "legend.json").read_text())["cover"]
+    for item, year in zip(items, (2021, 2022), strict=True):
+        assert item.properties["earthfield:simulated"] is True
+        with rasterio.open(folder / "truth" / COVER / item.id / "class.tif") as file:
+            codes = file.read(1)
+        land, crop = (
+            rasterio.open(folder / "truth" / f"{kind}_{year}.tif").read(1) for kind in ("landcover", "crop")
+        )
+        np.testing.assert_array_equal(codes, np.where(crop > 0, FIRST_CROP + crop, land))
+        assert set(map(str, np.unique(codes))) <= set(names)
+
+
+def test_the_map_to_learn_from_is_ingested_as_it_is(folder: Path, tmp_path: Path) -> None:
+    ingest(IngestRequest(root=tmp_path, catalog=str(folder / "truth"), periods=("2021",), sources=(COVER,)))
+    (tile,) = Catalog(tmp_path).cube_tiles()
+    (item, _) = _items(folder / "truth", COVER)
+    with rasterio.open(folder / "truth" / COVER / item.id / "class.tif") as file:
+        codes, y0, x0 = file.read(1), -round(file.transform.f / 10), round(file.transform.c / 10)
+    window = Window(y0, y0 + codes.shape[0], x0, x0 + codes.shape[1])
+    held = CubeReader(Catalog(tmp_path), (COVER,)).read(tile.epsg, window, Period.parse("2021"))[COVER]
+    np.testing.assert_array_equal(held.values[:, 0], codes[None])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from earthfield.simulate.spec import Landscape, Progress, SimulateReport
 from earthfield.simulate.stac import NOTICE, asset_of, catalog_of, collection_of, item_of, write_json
 from earthfield.simulate.style import style_of
 from earthfield.simulate.texts import texts_of
-from earthfield.simulate.truth import legend, truth_rasters
+from earthfield.simulate.truth import cover_scenes, legend, truth_rasters
 from earthfield.simulate.world import World, world_of
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same landscape starts to give other bytes."""
 MARKER = "simulation.json"
 """Says which landscape a folder is meant for; written first."""
@@ -83,10 +83,7 @@ def simulate(directory: Path | str, spec: Landscape, *, progress: Progress | Non
     with rasterio.Env():
         num_written, num_kept = _write_scenes(root, world.canvas, scenes, tally, progress)
         _write_truth(root, world, tally)
-    for name, members in scenes.items():
-        (root / name).mkdir(exist_ok=True)
-        tally.add(write_json(root / name / "collection.json", collection_of(name, members, world.canvas)))
-    tally.add(write_json(root / "catalog.json", catalog_of(spec.seed, world.style.words, list(scenes))))
+    _write_catalog(root, world, scenes, tally)
     report = SimulateReport(
         directory=str(root),
         style=world.style.words,
@@ -170,6 +167,14 @@ def _write_scene(root: Path, canvas: Canvas, scene: Scene, tally: _Tally) -> Non
     tally.add(write_json(folder / f"{scene.id}.json", item_of(scene, canvas, properties, assets)))
 
 
+def _write_catalog(root: Path, world: World, scenes: Mapping[str, list[Scene]], tally: _Tally) -> None:
+    """Write collections, then the catalogue, which says that all scenes are there."""
+    for name, members in scenes.items():
+        (root / name).mkdir(exist_ok=True)
+        tally.add(write_json(root / name / "collection.json", collection_of(name, members, world.canvas)))
+    tally.add(write_json(root / "catalog.json", catalog_of(world.spec.seed, world.style.words, list(scenes))))
+
+
 def _write_truth(root: Path, world: World, tally: _Tally) -> None:
     """Write truth, texts and the note that all of it is simulated."""
     folder = root / "truth"
@@ -177,6 +182,10 @@ def _write_truth(root: Path, world: World, tally: _Tally) -> None:
     for asset in truth_rasters(world):
         tally.add(write_cog(folder / f"{asset.key}.tif", asset, world.canvas))
     tally.add(write_json(folder / "legend.json", legend(world)))
+    covers = list(cover_scenes(world))
+    for scene in covers:
+        _write_scene(folder, world.canvas, scene, tally)
+    _write_catalog(folder, world, {scene.collection: covers for scene in covers}, tally)
     tally.add(write_json(root / "texts.geojson", texts_of(world)))
     note = _README.format(notice=NOTICE, words=world.style.words, spec=json.dumps(world.spec.to_dict()))
     (root / "README.txt").write_text(note, encoding="utf-8")
@@ -190,7 +199,8 @@ Made with: {spec}
 
 catalog.json      static STAC catalogue (written last: without it the folder is unfinished)
 <collection>/     one folder a scene, Cloud Optimized GeoTIFFs in the form of the public archives
-truth/            land cover, fields, crops and change that the scenes were made from; codes in legend.json
+truth/            land cover, fields, crops and change that the scenes were made from; codes in legend.json;
+                  a catalogue of its own: the map of land cover and crops that a model may learn from
 texts.geojson     short texts about places
 simulation.json   the landscape's parameters
 

@@ -31,6 +31,7 @@ DESCRIPTIONS = {
     "landsat-c2-l2": "Landsat Collection 2 Level-2 surface reflectance (0.0000275 x DN - 0.2), surface "
     "temperature (0.00341802 x DN + 149 K) and QA_PIXEL.",
     "cop-dem-glo-30": "Elevation in metres.",
+    "simulated-cover": "Land cover and crops of a year at 10 m, as they are; codes in legend.json.",
 }
 
 

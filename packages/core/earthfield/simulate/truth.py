@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from earthfield.simulate.arrays import Codes, Raster
 from earthfield.simulate.change import GRADUAL, ChangeKind
+from earthfield.simulate.classes import CLASSES, COLLECTION, FIRST_CROP
 from earthfield.simulate.covers import CODE, COVERS, WORLDCOVER, LandCover
 from earthfield.simulate.crops import CROPS
-from earthfield.simulate.scene import Asset
+from earthfield.simulate.scene import Asset, Scene
 from earthfield.simulate.world import World
 
 _MIDSUMMER = (6, 30)
@@ -65,6 +67,28 @@ def truth_rasters(world: World) -> Iterator[Asset]:
         yield asset(f"rotation_{year}_{year + 1}", rotated, 255)
 
 
+def cover_scenes(world: World) -> Iterator[Scene]:
+    """One map of land cover and crops a year, in the form of the public ones: for a model to learn from."""
+    for year in range(world.spec.start_year, world.spec.start_year + world.spec.years):
+        first, last = datetime.date(year, 1, 1), datetime.date(year, 12, 31)
+        yield Scene(
+            id=f"COVER_SIM{world.spec.seed}_{year}",
+            collection=COLLECTION,
+            instant=datetime.datetime(year, *_MIDSUMMER, tzinfo=datetime.UTC),
+            make=partial(_cover_raster, world, year),
+            properties={
+                "gsd": 10, "start_datetime": f"{first}T00:00:00Z", "end_datetime": f"{last}T23:59:59Z",
+            },
+        )  # fmt: skip
+
+
+def _cover_raster(world: World, year: int, properties: dict[str, Any]) -> Iterator[Asset]:
+    rows, cols = world.canvas.shape_at(10)
+    crop = crop_in(world, year)
+    codes = np.where(crop > 0, crop + FIRST_CROP, landcover_in(world, year)).astype(np.uint8)
+    yield Asset("class", np.ascontiguousarray(codes[:rows, :cols]), 10, 0, classes=True)
+
+
 def legend(world: World) -> dict[str, Any]:
     """What the codes mean."""
     return {
@@ -75,6 +99,7 @@ def legend(world: World) -> dict[str, Any]:
         "landcover_date": "30 June of the year",
         "crop": {"0": "none", **{str(code): crop.name for code, crop in CROPS.items()}},
         "crop_year": "the year of harvest; grassland, orchards and woods have no crop",
+        "cover": {str(code): name for code, name in CLASSES.items()},
         "change": {str(int(kind)): kind.name.lower() for kind in ChangeKind},
         "gradual_changes": [int(kind) for kind in GRADUAL],
         "rotation": {
