@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from training_land import one_thread  # noqa: F401
+from training_land import OPTICAL, SOURCES, Land, made_frames, one_thread, write_cube  # noqa: F401
+from training_targets import ALL, COVER, made_targets
 
-from earthfield_train.firstfit import Moments, reduced_rank, turn_towards
+from earthfield_model.alphaearth import AlphaEarth
+from earthfield_model.config import SourceConfig, model_config
+from earthfield_model.widths import widths_named
+from earthfield_train.config import DataConfig
+from earthfield_train.dataset import Sampler, TrainBatch
+from earthfield_train.firstfit import Moments, fit_embedding, reduced_rank, turn_towards
+from earthfield_train.plots import PlotStore, find_plots
+from earthfield_train.statistics import measured_sources
 
 
 def drawn(*, signals: int = 3, features: int = 10, pixels: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,3 +84,55 @@ def test_a_turn_brings_a_map_back_to_one_that_differs_by_a_turn_only() -> None:
     turn = turn_towards(turned, before, moments_of(x, x).covariance)
     np.testing.assert_allclose(turned @ turn, before, atol=1e-9)
     np.testing.assert_allclose(turn.T @ turn, np.eye(4), atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> list[TrainBatch]:
+    """Samples of land where one class is brighter than the other, and fields differ far more."""
+    root, land = tmp_path_factory.mktemp("land"), Land(48, days=730)
+    pattern = np.kron(np.random.default_rng(5).integers(0, 2, (12, 12)), np.ones((4, 4), int))
+    frames, targets = made_frames(land), made_targets(land)
+    optical, cover = frames[OPTICAL.name], targets[COVER.name]
+    brighter = np.where(optical.valid[:, None], optical.values + 500 * pattern, optical.values)
+    codes = np.broadcast_to(10 + 10 * pattern, cover.values.shape)
+    write_cube(root, {**frames, OPTICAL.name: replace(optical, values=brighter.astype(np.int16))})
+    stands_for = [f"{year}-01-01T00:00:00+00:00" for year in (2018, 2019)]
+    about = [{"stands_for": [first, first.replace("01-01", "12-31")]} for first in stands_for]
+    write_cube(root, {COVER.name: replace(cover, values=codes.astype(np.uint8))}, made_cover=about)
+    config, store = DataConfig(chip_px=32, valid_odds={"year": 1.0}), PlotStore(ALL, limit_gb=1)
+    plots = find_plots([root], ALL, config)
+    told = model_config("test", measured_sources(ALL, plots, store), widths_named("nano"))
+    sampler = Sampler(plots, store, config, seed=3)
+    return [sampler.batch(number, 4, told) for number in range(2)]
+
+
+def fitted(batches: list[TrainBatch]) -> AlphaEarth:
+    sources = [SourceConfig.of(one) for one in (*SOURCES.values(), COVER)]
+    config = model_config("test", sources, widths_named("nano"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AlphaEarth(config)
+    assert 0 < fit_embedding(model, batches, seed=0) <= 1
+    return model
+
+
+def told_apart(model: AlphaEarth, batch: TrainBatch) -> float:
+    """Distance between the classes' means in the vectors, in deviations within a class; mean of samples."""
+    with torch.no_grad():
+        field = model(batch.inputs, batch.periods).flatten(1, 2)
+    is_bright = (batch.targets[COVER.name].stored[:, 0, 0] == 20).flatten(1)
+    apart = []
+    for vectors, bright in zip(field, is_bright, strict=True):
+        along = vectors @ (vectors[bright].mean(0) - vectors[~bright].mean(0))
+        wide = (along[bright].var() + along[~bright].var()).div(2).sqrt()
+        apart.append(float((along[bright].mean() - along[~bright].mean()) / wide))
+    return float(np.mean(apart))
+
+
+def test_maps_of_classes_decide_what_the_layer_tells(batches: list[TrainBatch]) -> None:
+    with_map = fitted(batches)
+    without = fitted([replace(one, targets={}) for one in batches])
+    found = [np.mean([told_apart(model, one) for one in batches]) for model in (with_map, without)]
+    assert found[0] > 1.25 * found[1], found
+    again = fitted(batches)
+    assert torch.equal(again.summary.direct.weight, with_map.summary.direct.weight)

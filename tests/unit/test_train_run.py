@@ -38,6 +38,8 @@ SMALL = (
     "run.checkpoint_every=3",
     "run.health_every=100",
 )
+TOGETHER = ("batch=4", "loss.anchor=2")
+"""Of runs in several processes; the anchor is a second model that each of them has to hold."""
 STEPS = 8
 GOLDEN = Path(__file__).with_name("golden_losses.json")
 GOLDEN_SETTINGS = ("batch=2", "data.chip_px=32", "data.plot_px=48")
@@ -464,12 +466,12 @@ def joined_source(parts):
 def parted(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A run of two processes."""
     root = tmp_path_factory.mktemp("parted")
-    assert train_together(request_of(root, data, "batch=4", "run.distributed=ddp")) == [0, 0]
+    assert train_together(request_of(root, data, *TOGETHER, "run.distributed=ddp")) == [0, 0]
     return root
 
 
 def test_two_processes_give_what_one_gives_with_two_parts(parted: Path, data: Path, tmp_path: Path) -> None:
-    trained(tmp_path, data, "batch=4", "accumulate=2")
+    trained(tmp_path, data, *TOGETHER, "accumulate=2")
     assert losses(parted) == pytest.approx(losses(tmp_path), rel=1e-4)
     assert weights_equal(parted, tmp_path, rtol=1e-3, atol=1e-4)
     # Each process draws its own part: both together see what neither saw alone.
@@ -501,7 +503,7 @@ def test_nothing_of_ddp_outlives_the_processes_connection(
 
 
 def test_a_run_that_lost_a_process_goes_on(parted: Path, data: Path, tmp_path: Path) -> None:
-    request = request_of(tmp_path, data, "batch=4", "run.distributed=ddp")
+    request = request_of(tmp_path, data, *TOGETHER, "run.distributed=ddp")
     ended = subprocess.run(
         [
             sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
@@ -520,10 +522,11 @@ def test_a_run_that_lost_a_process_goes_on(parted: Path, data: Path, tmp_path: P
 def test_a_model_in_parts_learns_the_same_and_is_saved_whole(
     parted: Path, data: Path, tmp_path: Path
 ) -> None:
-    request = request_of(tmp_path, data, "batch=4", "run.distributed=fsdp", "run.checkpointing=true")
+    request = request_of(tmp_path, data, *TOGETHER, "run.distributed=fsdp", "run.checkpointing=true")
     assert train_together(request) == [0, 0]
     assert losses(tmp_path) == pytest.approx(losses(parted), rel=1e-4)
-    assert weights_equal(tmp_path, parted, rtol=1e-3, atol=1e-4)
+    # A bias that moves all scores alike has no gradient but rounding: Adam makes steps of that all the same.
+    assert weights_equal(tmp_path, parted, rtol=1e-3, atol=5e-4)
     # Its checkpoint is whole too: it goes on in any form, and in parts.
     one = checkpoints(Catalog(tmp_path).model("m"))
     one[0].unlink()

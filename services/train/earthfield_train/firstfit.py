@@ -1,26 +1,29 @@
 """First fit: the embedding layer of a new model, computed instead of learned.
 
 A random last layer takes most of a short training to become useful, and on the way the vectors collapse to few
-directions. So it starts as a reduced-rank regression: of all linear maps to 64 numbers, the one that best tells
-the composites of *one* half of the frames from the features of the *other* half. What two disjoint sets of frames
-do not agree on (speckle, missed clouds) has no part in it, and directions are scaled towards equal variance, which
-is what the uniformity loss asks for.
+directions. So it is computed from what the pooled features of two parts of the frames say of the same pixels.
+Where maps of classes lie beside the frames, it is the map to 64 numbers that tells classes best (`discriminant`).
+Else it is a reduced-rank regression: of all linear maps to 64 numbers, the one that best tells the composites of
+one part of the frames from the features of the other. What two disjoint sets of frames do not agree on (speckle,
+missed clouds) has no part in it, and directions are scaled towards equal variance, which is what the uniformity
+loss asks for.
 
 Source: Izenman 1975 (reduced-rank regression); splitting the frames and scaling by variance are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from earthfield_model.alphaearth import AlphaEarth
 from earthfield_model.batch import Batch, packed
 from earthfield_model.config import EMBEDDING_DIM
 from earthfield_train.dataset import TrainBatch
+from earthfield_train.discriminant import Scatter, class_directions
 
 _PIXELS_PER_BATCH = 8_000
 _RIDGE = 0.3
@@ -28,6 +31,8 @@ _RIDGE = 0.3
 lean on what fewer frames do not show."""
 _SCALING = 0.3
 """0 leaves the directions their variance, 0.5 makes all equal."""
+_LEAST_SAMPLES = 8
+"""Fewer samples with two known classes say too little of what tells classes apart."""
 
 
 @torch.no_grad()
@@ -43,16 +48,22 @@ def fit_embedding(
         again: the model is trained: vectors are turned towards what they were, for the sake of decoders and texts.
 
     Returns:
-        Share of the composites' variance that the 64 numbers tell, on the same pixels, at most 1.
+        Share that the 64 numbers tell on the same pixels, at most 1: of the composites' variance, or, where there
+        are maps of classes, of the variance within samples that lies between classes.
     """
     generator = torch.Generator().manual_seed(seed)
     composites = model.summary.band_columns(model.config).to(model.summary.centre.device)
-    moments = Moments()
+    moments, scatter = Moments(), Scatter()
     for batch in batches:
-        one, other = _seen_twice(model, batch, generator)
-        moments.add(one, other[:, composites])
-        moments.add(other, one[:, composites])
-    weight, told = reduced_rank(moments, rank=EMBEDDING_DIM)
+        one, other, chosen = _seen_twice(model, batch, generator)
+        moments.add(one, other)
+        moments.add(other, one)
+        for groups, num_classes in _groups(model, batch):
+            scatter.add(torch.cat([one, other]), groups[chosen].repeat(2), num_classes)
+    if scatter.num_samples >= _LEAST_SAMPLES:
+        weight, told = class_directions(scatter, moments.cross, rank=EMBEDDING_DIM)
+    else:
+        weight, told = reduced_rank(moments.about(composites), rank=EMBEDDING_DIM)
     direct = model.summary.direct
     if again:
         turn = turn_towards(weight, direct.weight.T.double(), moments.covariance)
@@ -78,6 +89,12 @@ class Moments:
         new = (x.sum(0), y.sum(0), x.T @ x, x.T @ y, y.square().sum(0))
         self._sums = [before.to(one.device) + one for before, one in zip(self._sums, new, strict=True)]
         self._count += len(x)
+
+    def about(self, columns: Int64[Tensor, " C"]) -> Moments:
+        """Gives the moments of the same features and only some of what they are to tell."""
+        part, (x, y, xx, xy, yy) = Moments(), self._sums
+        part._count, part._sums = self._count, [x, y[columns], xx, xy[:, columns], yy[columns]]
+        return part
 
     @property
     def mean_x(self) -> Float64[Tensor, " F"]:
@@ -138,13 +155,33 @@ def turn_towards(
     return left @ right
 
 
-def _seen_twice(model: AlphaEarth, batch: TrainBatch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Gives the pooled features of some pixels from either half of the frames, (M, F) each."""
-    kept = {name: torch.rand(one.days.shape, generator=generator) < 0.5 for name, one in batch.inputs.items()}
+def _seen_twice(
+    model: AlphaEarth, batch: TrainBatch, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gives the pooled features of some pixels from either half of the frames, (M, F) each, and which they are."""
+    # From hardly any frame of a source to nearly all: people have few, or none of it.
+    kept = {
+        name: torch.rand(one.days.shape, generator=generator)
+        < torch.rand(len(one.days), 1, generator=generator)
+        for name, one in batch.inputs.items()
+    }
     halves: list[Batch] = [
         {name: one.masked((kept[name] == side).to(one.valid.device)) for name, one in batch.inputs.items()}
         for side in (True, False)
     ]
     seen = [model.summary.pooled(model.observe(packed(half)), batch.periods).flatten(0, 2) for half in halves]
     chosen = torch.randperm(len(seen[0]), generator=generator)[:_PIXELS_PER_BATCH]
-    return seen[0][chosen], seen[1][chosen]
+    chosen = chosen.to(seen[0].device)
+    return seen[0][chosen], seen[1][chosen], chosen
+
+
+def _groups(model: AlphaEarth, batch: TrainBatch) -> Iterator[tuple[Int64[Tensor, " BHW"], int]]:
+    """Yields, for every map of classes, sample x number of classes + class of all pixels, -1 where not known."""
+    for source in model.config.targets:
+        if not source.classes or source.is_coarse or source.name not in batch.targets:
+            continue
+        target, num_classes = batch.targets[source.name], len(source.classes)
+        for frame in range(target.stored.shape[1]):
+            codes, known = model.classes_of(source.name, target.stored[:, frame], target.valid[:, frame])
+            sample = torch.arange(len(codes), device=codes.device)[:, None, None]
+            yield torch.where(known, sample * num_classes + codes, -1).flatten(), num_classes

@@ -178,7 +178,7 @@ def _fit_first(model: AlphaEarth, land: _Land, config: TrainConfig, *, again: bo
     )
     batches = (sampler.batch(number, max(config.batch, 4), model.config) for number in numbers)
     told = fit_embedding(model, batches, seed=config.seed, again=again)
-    logger.info("first fit: 64 numbers tell %.0f %% of what the composites show", told * 100)
+    logger.info("first fit: 64 numbers tell %.0f %% of what they are asked for", told * 100)
 
 
 def _started_from(request: TrainRequest) -> AlphaEarth:
