@@ -54,9 +54,8 @@ class Scatter:
             apart = (means - weights @ means) * weights[:, None].sqrt()
             self._between = self._between.to(apart.device) + apart.T @ apart
             for weight, one, mean in zip(weights, classes, means, strict=True):
-                self._within = self._within.to(apart.device) + weight * (one - mean).T @ (one - mean) / len(
-                    one
-                )
+                away = one - mean
+                self._within = self._within.to(away.device) + weight * away.T @ away / len(away)
             self.num_samples += 1
 
     @property
