@@ -50,10 +50,8 @@ def test_the_first_pools_of_a_new_model_are_composites_of_their_part_of_the_year
     model.eval()
     with torch.no_grad():
         observed = model.observe(batch_of([frames], model.config))
-        columns = model.summary.band_columns(model.config)
-        pooled = model.summary.pooled(observed, YEAR)[0, 8, 8, columns]
-    # Sources stand sorted by name: Landsat's two bands and the radar's two come before the optical ones.
-    optical = pooled[model.summary.num_pools * 4 :].view(model.summary.num_pools, 3)
+        columns = model.summary.band_columns(model.config)["sentinel-2-l2a"]
+        optical = model.summary.pooled(observed, YEAR)[0, 8, 8, columns].view(model.summary.num_pools, 3)
     early, later = optical[2], optical[3]
     stored = torch.tensor([2000.0, 4000.0])
     expected = torch.log1p(stored) / 10

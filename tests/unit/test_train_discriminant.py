@@ -11,6 +11,7 @@ from training_land import one_thread  # noqa: F401
 from earthfield_train.discriminant import Scatter, class_directions
 
 NUM_CLASSES, LEAST = 4, 15
+NOTHING = torch.zeros(0, dtype=torch.int64)
 
 
 def drawn(*, samples: int = 6, features: int = 8, pixels: int = 600) -> tuple[Tensor, Tensor]:
@@ -75,7 +76,7 @@ def test_unknown_pixels_small_classes_and_samples_of_one_class_say_nothing() -> 
 def test_the_first_numbers_are_those_that_tell_classes() -> None:
     x, groups = drawn()
     nothing = torch.eye(x.shape[1], dtype=torch.float64) * 1e-9
-    weight, told = class_directions(scattered(x, groups), nothing, rank=2)
+    weight, told = class_directions(scattered(x, groups), nothing, rank=2, trusted=NOTHING)
     share = weight[:2].square().sum(0) / weight.square().sum(0)
     assert share.min() > 0.98
     assert told > 0.5
@@ -88,5 +89,14 @@ def test_what_both_parts_agree_on_fills_the_numbers_that_classes_leave() -> None
     x, groups = drawn()
     agreed = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
     agreed[5, 5] = 1.0
-    weight, _ = class_directions(scattered(x, groups), agreed, rank=3)
+    weight, _ = class_directions(scattered(x, groups), agreed, rank=3, trusted=NOTHING)
     assert (weight[5].square() / weight.square().sum(0)).max() > 0.8
+
+
+def test_of_two_features_that_say_the_same_the_trusted_one_is_taken() -> None:
+    x, groups = drawn(features=4)
+    twice = torch.cat([x, x], 1)
+    agreed = torch.eye(8, dtype=torch.float64) * 1e-9
+    for trusted, other in ((torch.arange(4), torch.arange(4, 8)), (torch.arange(4, 8), torch.arange(4))):
+        weight, _ = class_directions(scattered(twice, groups), agreed, rank=2, trusted=trusted)
+        assert weight[trusted].norm() > 10 * weight[other].norm()

@@ -133,6 +133,6 @@ def test_maps_of_classes_decide_what_the_layer_tells(batches: list[TrainBatch]) 
     with_map = fitted(batches)
     without = fitted([replace(one, targets={}) for one in batches])
     found = [np.mean([told_apart(model, one) for one in batches]) for model in (with_map, without)]
-    assert found[0] > 1.25 * found[1], found
+    assert found[0] > 1.1 * found[1], found
     again = fitted(batches)
     assert torch.equal(again.summary.direct.weight, with_map.summary.direct.weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -42,7 +43,7 @@ TOGETHER = ("batch=4", "loss.anchor=2")
 """Of runs in several processes; the anchor is a second model that each of them has to hold."""
 STEPS = 8
 GOLDEN = Path(__file__).with_name("golden_losses.json")
-GOLDEN_SETTINGS = ("batch=2", "data.chip_px=32", "data.plot_px=48")
+GOLDEN_SETTINGS = ("batch=2", "data.chip_px=32", "data.plot_px=48", "first_fit=8")
 
 
 class Killed(Exception):
@@ -537,13 +538,32 @@ def test_a_model_in_parts_learns_the_same_and_is_saved_whole(
 # Before a run
 
 
+def test_the_first_fit_tells_how_far_it_is(data: Path, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from earthfield_train import live
+
+    told: list[tuple[str, int, int]] = []
+    request = request_of(tmp_path, data, "first_fit=3", steps=1)
+    train_model(request, progress=lambda *one: told.append(one), sources=SOURCES)
+    assert told == [("first fit", done, 3) for done in range(4)]
+    for is_terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
+        with live.watching(5, console) as (_, progress):
+            progress("first fit", 2, 3)
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert ("first fit, batch 2 of 3" in shown) == is_terminal
+
+
 def test_a_dry_run_tells_and_writes_nothing(data: Path, tmp_path: Path) -> None:
     report = dry_run_model(request_of(tmp_path, data, steps=1000), sources=SOURCES)
     assert report.samples == 2000
     assert report.plots > 0
     assert report.parameters > 1000
     assert report.seconds_a_step > 0
-    assert report.hours == pytest.approx(report.seconds_a_step * 1000 / 3600, abs=2e-3)
+    assert report.first_fit_minutes > 0
+    whole_s = report.first_fit_minutes * 60 + report.seconds_a_step * 1000
+    assert report.hours == pytest.approx(whole_s / 3600, abs=2e-3)
     assert 0 < report.weights_gb < report.peak_gb
     assert not list(tmp_path.iterdir())
 

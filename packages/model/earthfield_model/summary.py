@@ -147,15 +147,15 @@ class Summary(nn.Module):
         around = self.around(rearrange(self.narrow(here), "b h w f -> b f h w"))
         return torch.cat([here, rearrange(around, "b f h w -> b h w f")], -1)
 
-    def band_columns(self, config: ModelConfig) -> Int64[Tensor, " C"]:
-        """Tells where `pooled` holds bands as they are: composites of the sources, head by head."""
-        columns, first = [], EMBEDDING_DIM
+    def band_columns(self, config: ModelConfig) -> dict[str, Int64[Tensor, " C"]]:
+        """Tells where `pooled` holds a source's bands as they are: its composites, head by head."""
+        columns, first = {}, EMBEDDING_DIM
         for source in config.inputs:
             width = near_features(source, config.widths)
-            for head in range(self.num_pools):
-                columns.append(torch.arange(len(source.bands)) + first + head * width)
+            heads = first + torch.arange(self.num_pools) * width
+            columns[source.name] = (heads[:, None] + torch.arange(len(source.bands))).flatten()
             first += self.num_pools * width
-        return torch.cat(columns)
+        return columns
 
     def _scores(
         self, observed: Observed, periods: Float64[Tensor, "B 2"], code: Float[Tensor, "B F"]

@@ -121,12 +121,13 @@ def train(
 
 
 def _trained(request: TrainRequest, talks: bool) -> TrainReport:
+    from earthfield.progress import silent
     from earthfield_train.jobs import train_model
     from earthfield_train.journal import unwatched
     from earthfield_train.live import watching
 
-    with watching(request.config.steps) if talks else nullcontext(unwatched) as watch:
-        return train_model(request, watch=watch)
+    with watching(request.config.steps) if talks else nullcontext((unwatched, silent)) as (watch, progress):
+        return train_model(request, watch=watch, progress=progress)
 
 
 def _show(report: TrainReport) -> None:
@@ -166,7 +167,8 @@ def _show_dry_run(report: DryRunReport) -> None:
         "land": f"{report.plots} plots, {report.square_km:.2f} km2",
         "steps": f"{report.steps:,}, {report.samples:,} samples",
         "device": report.device,
-        "time": f"{report.seconds_a_step:.2f} s a step, {report.hours:.1f} h in all",
+        "time": f"{report.first_fit_minutes:.1f} min of first fit, {report.seconds_a_step:.2f} s a step, "
+        f"{report.hours:.1f} h in all",
         "memory": f"{report.peak_gb:.1f} GB at its highest, {report.weights_gb:.2f} GB of it for weights and "
         f"optimiser; decoded plots may come to take {report.plots_gb:.1f} GB",
     }.items():

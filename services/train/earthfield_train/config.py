@@ -254,6 +254,7 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
         # Two CPU cores, below 4 GB.
         "tiny": TrainConfig(
             batch=8,
+            first_fit=48,
             data=DataConfig(
                 chip_px=32, plot_px=64, cache_gb=1.0, pool_plots=64, pool_steps=128, num_targets=4,
                 max_frames={"sentinel-2-l2a": 24, "sentinel-1-rtc": 12, "landsat-c2-l2": 8},
@@ -261,10 +262,10 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             # The paper's weights go with batches of 256 and 100,000 steps. So short a training makes vectors steady
             # and gives the decoders and texts a place; what they tell apart is the first fit's, which is held.
             loss=LossConfig(
-                uniformity=0.3, consistency=1.0, anchor=2.0, student_share=1.0,
+                uniformity=0.3, consistency=1.0, anchor=4.0, student_share=1.0,
                 drop_frame={"landsat": 0.6, "sentinel-1": 0.6, "sentinel-2": 0.7},
             ),
-            optim=OptimConfig(learning_rate=7e-4, warmup=0.1),
+            optim=OptimConfig(learning_rate=5e-4, warmup=0.1),
         ),
         # One GPU, about a day.
         "small": TrainConfig(

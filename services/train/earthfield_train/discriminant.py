@@ -17,12 +17,16 @@ from torch import Tensor
 
 _LEAST_PIXELS = 15
 """Classes of fewer pixels in a sample say nothing."""
-_RIDGE = 0.05
-"""Added to the spread within classes, in units of its mean: keeps directions out that hardly vary."""
-_ELSE = 0.03
+_RIDGE = 0.2
+"""Added to the spread within classes, in units of its mean: keeps directions out that hardly vary, and those that
+told the classes of the few places which were looked at by chance."""
+_TRUSTED_RIDGE = 0.0125
+"""The same for features that are trusted."""
+_ELSE = 0.1
 """What two parts of the frames agree on besides classes counts so much: it tells places and times apart."""
-_SCALING = 0.25
-"""0 gives every direction the same spread within classes, 0.5 the more to those that tell classes best."""
+_SCALING = 1.0
+"""0 gives every direction the same spread within classes; the more, the louder are those that tell classes best,
+and the steadier is a vector where frames lack."""
 
 
 class Scatter:
@@ -70,7 +74,7 @@ class Scatter:
 
 
 def class_directions(
-    scatter: Scatter, agreed: Float64[Tensor, "F F"], *, rank: int
+    scatter: Scatter, agreed: Float64[Tensor, "F F"], *, rank: int, trusted: Int64[Tensor, " C"]
 ) -> tuple[Float64[Tensor, "F R"], float]:
     """Gives the map of features to the `rank` numbers that tell classes best, and how much they tell.
 
@@ -78,6 +82,7 @@ def class_directions(
         scatter: of all pixels, from one sample with two classes on.
         agreed: covariance of the features from two parts of the frames.
         rank: how many numbers.
+        trusted: features that are known to say something, as opposed to those which random weights made.
 
     Returns:
         The map, and the share of the variance within samples that lies between classes, mean over the numbers.
@@ -85,7 +90,8 @@ def class_directions(
     between, within = scatter.between, scatter.within
     agreed = (agreed + agreed.T) / 2
     signal = between / between.trace() + _ELSE * agreed / agreed.trace()
-    spread = within + _RIDGE * within.diagonal().mean() * torch.eye(len(within)).to(within)
+    ridge = torch.full_like(within[0], _RIDGE).index_fill(0, trusted, _TRUSTED_RIDGE)
+    spread = within + within.diagonal().mean() * ridge.diag()
     whitening = torch.linalg.inv(torch.linalg.cholesky(spread))
     ratio, direction = torch.linalg.eigh(whitening @ signal @ whitening.T)
     ratio, direction = ratio.flip(0)[:rank], direction.flip(1)[:, :rank]

@@ -12,6 +12,8 @@ import torch
 from earthfield_train.plots import Plot
 from earthfield_train.trainer import Trainer
 
+FIRST_FIT_TIMED = 2
+"""Batches of the first fit that are timed."""
 _TIMED = 2
 
 
@@ -37,8 +39,10 @@ class DryRunReport:
     """Where it would compute."""
     seconds_a_step: float
     """Mean of the timed steps; the first of all is left out, it warms up."""
+    first_fit_minutes: float
+    """Time before the first step, in which the embedding layer is computed."""
     hours: float
-    """Time of the whole run at that pace."""
+    """Time of the whole run at that pace, the first fit with it."""
     weights_gb: float
     """Weights, gradients and two moments, float32, over all processes."""
     peak_gb: float
@@ -47,12 +51,13 @@ class DryRunReport:
     """Memory that decoded plots may still come to take beside that, data.cache_gb at most."""
 
 
-def dry_run(trainer: Trainer, plots: Sequence[Plot]) -> DryRunReport:
+def dry_run(trainer: Trainer, plots: Sequence[Plot], *, first_fit_s: float) -> DryRunReport:
     """Does three steps with weights that are thrown away.
 
     Args:
         trainer: made ready, nothing done yet.
         plots: where samples come from.
+        first_fit_s: seconds that the first fit would take.
     """
     config, model = trainer.config, trainer.objective.model
     on_gpu = trainer.engine.device.type == "cuda"
@@ -73,7 +78,8 @@ def dry_run(trainer: Trainer, plots: Sequence[Plot]) -> DryRunReport:
         samples=config.steps * config.batch,
         device=str(trainer.engine.device),
         seconds_a_step=round(seconds, 3),
-        hours=round(seconds * config.steps / 3600, 3),
+        first_fit_minutes=round(first_fit_s / 60, 2),
+        hours=round((first_fit_s + seconds * config.steps) / 3600, 3),
         weights_gb=round(num_parameters * 16 / 1e9, 3),
         peak_gb=round(peak, 2),
         plots_gb=config.data.cache_gb,

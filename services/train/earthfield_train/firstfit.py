@@ -52,7 +52,8 @@ def fit_embedding(
         are maps of classes, of the variance within samples that lies between classes.
     """
     generator = torch.Generator().manual_seed(seed)
-    composites = model.summary.band_columns(model.config).to(model.summary.centre.device)
+    columns, device = model.summary.band_columns(model.config), model.summary.centre.device
+    composites = torch.cat(list(columns.values())).to(device)
     moments, scatter = Moments(), Scatter()
     for batch in batches:
         one, other, chosen = _seen_twice(model, batch, generator)
@@ -61,16 +62,16 @@ def fit_embedding(
         for groups, num_classes in _groups(model, batch):
             scatter.add(torch.cat([one, other]), groups[chosen].repeat(2), num_classes)
     if scatter.num_samples >= _LEAST_SAMPLES:
-        weight, told = class_directions(scatter, moments.cross, rank=EMBEDDING_DIM)
+        fine = [columns[one.name] for one in model.config.inputs if not one.regrid_m]
+        trusted = torch.cat(fine or [composites[:0]]).to(device)
+        weight, told = class_directions(scatter, moments.cross, rank=EMBEDDING_DIM, trusted=trusted)
     else:
         weight, told = reduced_rank(moments.about(composites), rank=EMBEDDING_DIM)
+    # Vectors of a mean square of 1, so that a rate means the same for every fit.
+    weight = weight / (weight * (moments.covariance @ weight)).sum().sqrt()
     direct = model.summary.direct
     if again:
-        turn = turn_towards(weight, direct.weight.T.double(), moments.covariance)
-    else:
-        # Any turn will do: no number of a vector is to be louder than another.
-        turn = torch.linalg.qr(torch.randn(EMBEDDING_DIM, EMBEDDING_DIM, generator=generator).double())[0]
-    weight = weight @ turn.to(weight.device)
+        weight = weight @ turn_towards(weight, direct.weight.T.double(), moments.covariance)
     direct.weight.copy_(weight.T)
     direct.bias.copy_(-moments.mean_x @ weight)
     return told
@@ -122,7 +123,7 @@ def reduced_rank(
 ) -> tuple[Float64[Tensor, "F R"], float]:
     """Gives the map of centred features to the `rank` numbers that tell most of y, and the share that they tell.
 
-    Where fewer directions than `rank` say anything, the rest is zero. Vectors have a mean square of 1.
+    Where fewer directions than `rank` say anything, the rest is zero.
 
     Args:
         moments: of all pixels.
@@ -141,7 +142,7 @@ def reduced_rank(
     weight[:, : direction.shape[1]] = full @ direction * scale
     best = full @ direction @ direction.T
     told = 2 * (best * cross).sum() - (best * (covariance @ best)).sum()
-    return weight / (weight * (covariance @ weight)).sum().sqrt(), float(told) / moments.variance_y
+    return weight, float(told) / moments.variance_y
 
 
 def turn_towards(

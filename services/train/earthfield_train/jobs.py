@@ -11,12 +11,13 @@ from importlib.metadata import version
 import torch
 
 from earthfield.errors import Conflict, InvalidInput
+from earthfield.progress import Progress, silent
 from earthfield.sources import Source
 from earthfield.storage import whole_file, write_json
 from earthfield_model.alphaearth import CONFIG_FILE, WEIGHTS_FILE, AlphaEarth
 from earthfield_train.card import card_of, metrics_of
 from earthfield_train.checkpoint import checkpoints
-from earthfield_train.dryrun import DryRunReport, dry_run
+from earthfield_train.dryrun import FIRST_FIT_TIMED, DryRunReport, dry_run
 from earthfield_train.journal import Journal, Watch, read_log, unwatched
 from earthfield_train.pictures import PICTURE_FILE, draw_losses
 from earthfield_train.prepare import Prepared, prepared
@@ -61,7 +62,11 @@ class TrainReport:
 
 
 def train_model(
-    request: TrainRequest, *, watch: Watch = unwatched, sources: Mapping[str, Source] | None = None
+    request: TrainRequest,
+    *,
+    watch: Watch = unwatched,
+    progress: Progress = silent,
+    sources: Mapping[str, Source] | None = None,
 ) -> TrainReport:
     """Trains a model and writes its folder: config, weights, train.json, metrics.json, card and picture.
 
@@ -70,6 +75,7 @@ def train_model(
     Args:
         request: what to train, on what.
         watch: told after every step, in the first process.
+        progress: told how far the first fit is, before the first step.
         sources: declared sources by name; all known ones when absent.
 
     Raises:
@@ -80,7 +86,7 @@ def train_model(
     """
     started = time.perf_counter()
     _check_place(request)
-    with prepared(request, sources) as ready:
+    with prepared(request, sources, progress=progress) as ready:
         trainer, first = ready.trainer, ready.processes.is_first
         if first:
             _write_settings(request, ready)
@@ -103,8 +109,11 @@ def train_model(
 
 def dry_run_model(request: TrainRequest, *, sources: Mapping[str, Source] | None = None) -> DryRunReport:
     """Tells what a training would take and writes nothing; errors as in `train_model`."""
-    with prepared(request.model_copy(update={"resume": False}), sources) as ready:
-        return dry_run(ready.trainer, ready.plots)
+    batches = request.config.first_fit
+    timed = min(batches, FIRST_FIT_TIMED)
+    few = {"resume": False, "settings": (*request.settings, f"first_fit={timed}")}
+    with prepared(request.model_copy(update=few), sources) as ready:
+        return dry_run(ready.trainer, ready.plots, first_fit_s=ready.first_fit_s * batches / max(timed, 1))
 
 
 def _check_place(request: TrainRequest) -> None:

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from earthfield.progress import Progress
 from earthfield_train.journal import Row, Watch
 from earthfield_train.pictures import LOSSES
 
@@ -75,8 +76,8 @@ class Screen:
 
 
 @contextmanager
-def watching(steps: int, console: Console | None = None) -> Iterator[Watch]:
-    """Gives a watch that shows a live table on a terminal, and lines elsewhere.
+def watching(steps: int, console: Console | None = None) -> Iterator[tuple[Watch, Progress]]:
+    """Gives what shows the steps, and what comes before them: live on a terminal, as lines elsewhere.
 
     Args:
         steps: steps of the whole run.
@@ -97,5 +98,17 @@ def watching(steps: int, console: Console | None = None) -> Iterator[Watch]:
             told_s = time.monotonic()
             console.print(screen.line(), soft_wrap=True, highlight=False)
 
+    def progress(task: str, done: int, total: int) -> None:
+        nonlocal told_s
+        if shown is not None:
+            table = Table.grid(padding=(0, 1))
+            table.add_row(
+                f"{task}, batch {done} of {total}", ProgressBar(total=total, completed=done, width=20)
+            )
+            shown.update(table)
+        elif time.monotonic() - told_s > _LINE_EVERY_S:
+            told_s = time.monotonic()
+            console.print(f"{task}: {done} of {total} batches", highlight=False)
+
     with shown or nullcontext():
-        yield watch
+        yield watch, progress

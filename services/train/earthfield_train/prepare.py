@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import torch
 from earthfield.catalog import Catalog
 from earthfield.cube import Cube
 from earthfield.errors import Conflict, InvalidInput
+from earthfield.progress import Progress, silent
 from earthfield.sources import Source, known_sources
 from earthfield.storage import hash_of
 from earthfield_model.alphaearth import WEIGHTS_FILE, AlphaEarth
@@ -21,7 +23,7 @@ from earthfield_model.encoder import model_folder
 from earthfield_model.widths import widths_named
 from earthfield_train.checkpoint import checkpoints, chosen_checkpoint, model_of
 from earthfield_train.config import TrainConfig
-from earthfield_train.dataset import Sampler
+from earthfield_train.dataset import Sampler, TrainBatch
 from earthfield_train.firstfit import fit_embedding
 from earthfield_train.objective import Objective, PretrainObjective
 from earthfield_train.plots import Plot, PlotStore, find_plots
@@ -54,6 +56,8 @@ class Prepared:
     """Who takes part."""
     course: Course | None = None
     """What is learned from, where that is published embeddings."""
+    first_fit_s: float = 0.0
+    """Seconds that the first fit took."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,15 @@ class _Land:
 
 
 @contextmanager
-def prepared(request: TrainRequest, sources: Mapping[str, Source] | None = None) -> Iterator[Prepared]:
+def prepared(
+    request: TrainRequest, sources: Mapping[str, Source] | None = None, *, progress: Progress = silent
+) -> Iterator[Prepared]:
     """Makes a run ready; errors as in `train_model`.
 
     Args:
         request: what to train, on what.
         sources: declared sources by name; all known ones when absent.
+        progress: told after each batch of the first fit, in the first process.
     """
     config = request.config
     with processes_of(config.run) as processes:
@@ -90,8 +97,11 @@ def prepared(request: TrainRequest, sources: Mapping[str, Source] | None = None)
         sampler = course.sampler() if course else _sampler(land, texts, drawing)
         if model is None:
             model = _new_model(request, land, texts, processes)
+        began = time.perf_counter()
         if checkpoint is None and (config.refit or not request.start):
-            _fit_first(model, land, config, again=bool(request.start))
+            told = progress if processes.is_first else silent
+            _fit_first(model, land, config, again=bool(request.start), progress=told)
+        first_fit_s = time.perf_counter() - began
         trainer = Trainer(
             objective_of(model, config),
             sampler,
@@ -106,7 +116,8 @@ def prepared(request: TrainRequest, sources: Mapping[str, Source] | None = None)
         if checkpoint is not None:
             trainer.resume(checkpoint)
         try:
-            yield Prepared(trainer, course.plots if course else land.plots, processes, course)
+            plots = course.plots if course else land.plots
+            yield Prepared(trainer, plots, processes, course, first_fit_s)
         finally:
             trainer.close()
 
@@ -165,7 +176,9 @@ def _new_model(
         return AlphaEarth(replace(config, text=texts.config if texts else None))
 
 
-def _fit_first(model: AlphaEarth, land: _Land, config: TrainConfig, *, again: bool) -> None:
+def _fit_first(
+    model: AlphaEarth, land: _Land, config: TrainConfig, *, again: bool, progress: Progress
+) -> None:
     """Computes the embedding layer from batches that no step ever sees; every process finds the same."""
     if not config.first_fit:
         return
@@ -176,8 +189,14 @@ def _fit_first(model: AlphaEarth, land: _Land, config: TrainConfig, *, again: bo
     numbers = range(
         _FIRST_BATCH, _FIRST_BATCH + config.first_fit * config.data.pool_steps, config.data.pool_steps
     )
-    batches = (sampler.batch(number, max(config.batch, 4), model.config) for number in numbers)
-    told = fit_embedding(model, batches, seed=config.seed, again=again)
+
+    def batches() -> Iterator[TrainBatch]:
+        for done, number in enumerate(numbers):
+            progress("first fit", done, config.first_fit)
+            yield sampler.batch(number, max(config.batch, 4), model.config)
+        progress("first fit", config.first_fit, config.first_fit)
+
+    told = fit_embedding(model, batches(), seed=config.seed, again=again)
     logger.info("first fit: 64 numbers tell %.0f %% of what they are asked for", told * 100)
 
 
