@@ -25,7 +25,7 @@ from earthfield_model.config import EMBEDDING_DIM
 from earthfield_train.dataset import TrainBatch
 from earthfield_train.discriminant import Scatter, class_directions
 
-_PIXELS_PER_BATCH = 8_000
+_PIXELS_PER_BATCH = 4_800
 _RIDGE = 0.3
 """Added to the features' variances, in units of their mean: keeps directions out that hardly vary, and those that
 lean on what fewer frames do not show."""
