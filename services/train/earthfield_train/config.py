@@ -256,7 +256,7 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             batch=8,
             first_fit=48,
             data=DataConfig(
-                chip_px=32, plot_px=64, cache_gb=1.0, pool_plots=64, pool_steps=128, num_targets=4,
+                chip_px=32, plot_px=64, cache_gb=0.5, pool_plots=48, pool_steps=128, num_targets=4,
                 max_frames={"sentinel-2-l2a": 24, "sentinel-1-rtc": 12, "landsat-c2-l2": 8},
             ),
             # The paper's weights go with batches of 256 and 100,000 steps. So short a training makes vectors steady
