@@ -125,6 +125,16 @@ def test_everything_says_that_it_is_simulated(folder: Path) -> None:
     assert {text["properties"]["licence"] for text in texts} == {"CC0, simulated"}
 
 
+def test_most_texts_are_of_a_word_or_two(folder: Path) -> None:
+    texts = [
+        one["properties"]["text"] for one in json.loads((folder / "texts.geojson").read_text())["features"]
+    ]
+    written, notes = texts[: len(texts) // 4], texts[len(texts) // 4 :]
+    assert all(one.endswith(".") for one in written)
+    assert not any("." in one for one in notes)
+    assert max(len(one.split()) for one in notes) <= 6
+
+
 def test_grids_nest_and_cover_an_odd_size(folder: Path) -> None:
     canvas = canvas_of(SPARSE)
     assert canvas.west % 60 == 0

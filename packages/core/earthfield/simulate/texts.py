@@ -18,6 +18,8 @@ LICENCE = "CC0, simulated"
 _REACH_PX = 12
 """A text speaks of what lies within this distance."""
 _MOST = 4000
+_NOTES = 3
+"""Notes of a word or two, as people tag maps and as they search, for every text of whole sentences."""
 
 _WORDS: dict[int, tuple[str, ...]] = {
     LandCover.DECIDUOUS: ("a broadleaved wood", "deciduous woodland", "a forest of oak and beech"),
@@ -56,7 +58,10 @@ _CHANGE_LINES = {
 
 
 def texts_of(world: World) -> dict[str, Any]:
-    """A GeoJSON FeatureCollection: about one text for every 8 hectares, at least 12, at most 4000."""
+    """A GeoJSON FeatureCollection: about one text for every 2 hectares, at least 48, at most 16,000.
+
+    One in four is of whole sentences, and they come first.
+    """
     rng = stream(world.spec.seed, "texts")
     rows, cols = world.canvas.height, world.canvas.width
     num = int(np.clip(rows * cols / 800, 12, _MOST))
@@ -64,10 +69,13 @@ def texts_of(world: World) -> dict[str, Any]:
     maps = {year: (landcover_in(world, year), crop_in(world, year)) for year in years}
     changes = {year: change_in(world, year) for year in years[:-1]}
     features = []
-    for _ in range(num):
+    for number in range(num * (1 + _NOTES)):
         row, col = int(rng.integers(rows)), int(rng.integers(cols))
         year = int(rng.choice(np.array(years)))
-        text = _text(rng, world, maps[year], changes.get(year), (row, col), year)
+        if number < num:
+            text = _text(rng, world, maps[year], changes.get(year), (row, col), year)
+        else:
+            text = _note(rng, maps[year][0], (row, col))
         lon, lat = world.canvas.lonlat(
             world.canvas.west + (col + 0.5) * PIXEL_M, world.canvas.north - (row + 0.5) * PIXEL_M
         )
@@ -89,11 +97,21 @@ def _feature(lon: float, lat: float, text: str, year: int) -> dict[str, Any]:
     }
 
 
+def _note(rng: np.random.Generator, landcover: Any, at: tuple[int, int]) -> str:
+    """The main kind of land."""
+    return _pick(rng, _WORDS[int(np.bincount(landcover[_around(at)].ravel()).argmax())])
+
+
+def _around(at: tuple[int, int]) -> tuple[slice, ...]:
+    """What a text speaks of."""
+    return tuple(slice(max(0, place - _REACH_PX), place + _REACH_PX + 1) for place in at)
+
+
 def _text(
     rng: np.random.Generator, world: World, maps: tuple[Any, Any], change: Any, at: tuple[int, int], year: int
 ) -> str:
     """What a walker would note: the two main kinds of land, a crop, a change."""
-    window = tuple(slice(max(0, place - _REACH_PX), place + _REACH_PX + 1) for place in at)
+    window = _around(at)
     landcover, crop = maps[0][window], maps[1][window]
     kinds, counts = np.unique(landcover, return_counts=True)
     order = kinds[np.argsort(-counts, kind="stable")]
