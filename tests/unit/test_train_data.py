@@ -311,21 +311,30 @@ def test_batches_of_fixed_length_have_one_shape_and_cost_the_same(
     assert torch.allclose(*fields, atol=1e-5)
 
 
-def test_texts_come_with_batches_and_change_no_sample(
+def lies_in(chip: Plot, plot: Plot) -> bool:
+    inner, outer = chip.window, plot.window
+    return (chip.root, chip.epsg) == (plot.root, plot.epsg) and (
+        outer.y0 <= inner.y0 < inner.y1 <= outer.y1 and outer.x0 <= inner.x0 < inner.x1 <= outer.x1
+    )
+
+
+def test_the_text_of_a_sample_is_of_its_chip_and_changes_no_sample(
     plots: list[Plot], store: PlotStore, sampler: Sampler, config: ModelConfig
 ) -> None:
     asked = []
 
-    def text_at(plot: Plot, rng: np.random.Generator) -> np.ndarray | None:
-        asked.append(plot)
-        return None if plot == plots[0] else np.full(5, rng.random(), np.float32)
+    def text_at(chip: Plot, rng: np.random.Generator) -> np.ndarray | None:
+        asked.append(chip)
+        return None if lies_in(chip, plots[0]) else np.full(5, rng.random(), np.float32)
 
     spoken = Sampler(plots, store, DATA, seed=5, text_at=text_at)
     batch = spoken.batch(2, 4, config)
     assert same(batch, sampler.batch(2, 4, config))
-    assert asked == spoken.plots_of(2, 4)
+    drawn = spoken.plots_of(2, 4)
+    assert all(lies_in(chip, plot) for chip, plot in zip(asked, drawn, strict=True))
+    assert {chip.window.shape for chip in asked} == {(DATA.chip_px, DATA.chip_px)}
     assert batch.text.shape == (4, 5)
-    assert batch.has_text.tolist() == [plot != plots[0] for plot in asked]
+    assert batch.has_text.tolist() == [plot != plots[0] for plot in drawn]
     assert torch.equal(batch.text, spoken.batch(2, 4, config).text)
     assert not batch.text[~batch.has_text].any()
     assert sampler.batch(2, 4, config).text is None

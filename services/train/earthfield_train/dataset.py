@@ -28,7 +28,7 @@ _EPOCH_DAY = 10_957
 """Days from 1970, where steps begin, to 2000, where the model's days do."""
 
 TextAt = Callable[[Plot, np.random.Generator], NDArray[np.float32] | None]
-"""Gives the sentence embedding (E,) of a text near a plot, or None where there is none."""
+"""Gives the sentence embedding (E,) of a text in or near a piece of land, or None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Sample:
     """Valid period, days since 2000."""
     support: tuple[float, float]
     """When inputs were taken, days since 2000."""
+    place: Plot
+    """The chip itself, a part of the plot that it was drawn from."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Sampler:
         samples = [self.sample(plot, rng) for plot in plots]
         config = self._config
         frames = {name: config.max_frames.get(name, config.other_frames) for name in model.source_names}
-        text, has_text = self._texts(plots, number)
+        text, has_text = self._texts([one.place for one in samples], number)
         return TrainBatch(
             batch_of(
                 [one.inputs for one in samples], model, num_frames=frames if config.fixed_frames else None
@@ -143,7 +145,9 @@ class Sampler:
         height, width = plot.window.shape
         for _ in range(_TRIES):
             y, x = int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))
-            drawn = self._drawn(_chip(record, plot, Window(y, y + size, x, x + size)), record, rng)
+            window = Window(y, y + size, x, x + size)
+            place = replace(plot, window=window.shifted(plot.window.y0, plot.window.x0))
+            drawn = self._drawn(_chip(record, plot, window), record, place, rng)
             if drawn is not None:
                 return _turned(drawn, rng)
         raise NotFound(f"the plot {plot.window} under {plot.root} shows too little: leave its cube out")
@@ -164,12 +168,12 @@ class Sampler:
         rng = np.random.default_rng([self._seed, turn, slot, num_slots])
         return self._plots[rng.choice(len(self._plots), p=self._odds)]
 
-    def _texts(self, plots: Sequence[Plot], number: int) -> tuple[Tensor | None, Tensor | None]:
+    def _texts(self, places: Sequence[Plot], number: int) -> tuple[Tensor | None, Tensor | None]:
         if self._text_at is None:
             return None, None
         # A generator of its own: the same samples are drawn with and without texts.
         rng = np.random.default_rng([self._seed, number, 1])
-        found = [self._text_at(plot, rng) for plot in plots]
+        found = [self._text_at(place, rng) for place in places]
         known = [one for one in found if one is not None]
         if not known:
             return None, None
@@ -177,7 +181,7 @@ class Sampler:
         has_text = torch.tensor([one is not None for one in found])
         return torch.from_numpy(np.stack(text).astype(np.float32)), has_text
 
-    def _drawn(self, chip: Frames, record: Record, rng: np.random.Generator) -> Sample | None:
+    def _drawn(self, chip: Frames, record: Record, place: Plot, rng: np.random.Generator) -> Sample | None:
         """Draws periods, targets and inputs of a chip, or gives None where it shows too little for them."""
         inputs = [name for name in chip if "input" in self._store.sources[name].roles]
         days = {name: days_of(one.acquired) for name, one in chip.items()}
@@ -201,7 +205,7 @@ class Sampler:
         if not kept or not self._teaches(targets, inputs):
             return None
         taken = [{name: chip[name].take(chosen) for name, chosen in one.items()} for one in (kept, targets)]
-        return Sample(taken[0], taken[1], valid, seen)
+        return Sample(taken[0], taken[1], valid, seen, place)
 
     def _when(
         self, days: Float64[np.ndarray, " T"], rng: np.random.Generator
