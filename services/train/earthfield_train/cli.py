@@ -39,7 +39,10 @@ def train(
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="pretrain: the four losses [default]; emulate: match the fields of --teacher."),
+        typer.Option(
+            help="pretrain: the four losses (default); emulate: match the fields of --teacher; texts: teach "
+            "the model of --from the texts of the data, and leave its fields as they are."
+        ),
     ] = None,
     teachers: Annotated[
         list[str] | None,
@@ -81,6 +84,8 @@ def train(
       earthfield train --name finer --from starter --data land-a --data land-b
 
       earthfield train --name student --objective emulate --teacher aef/2024 --data land-a
+
+      earthfield train --name starter --objective texts --from starter --data land-a --steps 40 --set batch=64
 
       torchrun --nproc-per-node 4 --no-python earthfield train --preset small --set run.distributed=ddp
     """

@@ -177,7 +177,8 @@ class TrainConfig:
     preset: str = "tiny"
     """Widths of the network, by name."""
     objective: str = "pretrain"
-    """`pretrain` (the four losses) or `emulate` (matches published embeddings)."""
+    """`pretrain` (the four losses), `emulate` (matches published embeddings) or `texts` (the text network of a
+    model alone; the encoder, and with it every field, stays what it is)."""
     steps: int = 2000
     """Optimiser steps."""
     batch: int = 6
@@ -193,6 +194,8 @@ class TrainConfig:
     refit: bool = False
     """Whether it is computed also where a run starts from the weights of another model, whose features have become
     better than the layer that a long training left."""
+    new_texts: bool = False
+    """Whether objective `texts` begins with a new text network also where the model has one."""
     seed: int = 0
     """Decides weights, data order and noise."""
     data: DataConfig = DataConfig()
@@ -207,12 +210,14 @@ class TrainConfig:
     """How it is carried out."""
 
     def __post_init__(self) -> None:
-        _one_of("objective", self.objective, ("pretrain", "emulate"))
+        _one_of("objective", self.objective, ("pretrain", "emulate", "texts"))
         _one_of("precision", self.precision, ("float32", "bf16"))
         if self.data.chip_px % 16 or not 16 <= self.data.chip_px <= self.data.plot_px:
             raise InvalidInput(
                 f"data.chip_px must be a multiple of 16 up to data.plot_px, not {self.data.chip_px}"
             )
+        if self.objective == "texts" and self.refit:
+            raise InvalidInput("objective texts leaves the encoder as it is: leave refit out")
         if min(self.steps, self.batch, self.accumulate) < 1:
             raise InvalidInput("steps, batch and accumulate must be at least 1")
 

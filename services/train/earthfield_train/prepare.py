@@ -13,7 +13,7 @@ import torch
 
 from earthfield.catalog import Catalog
 from earthfield.cube import Cube
-from earthfield.errors import Conflict, InvalidInput
+from earthfield.errors import Conflict, InvalidInput, NotFound
 from earthfield.progress import Progress, silent
 from earthfield.sources import Source, known_sources
 from earthfield.storage import hash_of
@@ -94,6 +94,11 @@ def prepared(
         if model is not None and not config.data.partial_bands:
             check_bands(model.config, land.plots, land.store)
         course, texts = _course(request, land, drawing), _texts(request, land, model)
+        if model is not None and texts and config.objective == "texts":
+            from earthfield_train.texts.alone import with_texts
+
+            anew = config.new_texts and checkpoint is None
+            model = with_texts(model, texts.config, seed=config.seed, anew=anew)
         sampler = course.sampler() if course else _sampler(land, texts, drawing)
         if model is None:
             model = _new_model(request, land, texts, processes)
@@ -128,6 +133,10 @@ def objective_of(model: AlphaEarth, config: TrainConfig) -> Objective:
         from earthfield_train.emulate import EmulateObjective
 
         return EmulateObjective(model, config)
+    if config.objective == "texts":
+        from earthfield_train.texts.alone import TextsObjective
+
+        return TextsObjective(model)
     return PretrainObjective(model, config.loss, pack=not config.data.fixed_frames)
 
 
@@ -147,15 +156,29 @@ def _course(request: TrainRequest, land: _Land, config: TrainConfig) -> Course |
 
 
 def _texts(request: TrainRequest, land: _Land, model: AlphaEarth | None) -> TextsOfRun | None:
-    """Gives the texts near the plots, read by the sentence model that the model knows, if it knows any."""
-    wanted = request.config.objective == "pretrain" and request.config.loss.text > 0
-    if not wanted or (model is not None and model.config.text is None):
+    """Gives the texts near the plots, read by the sentence model that the model knows, if it knows any.
+
+    Raises:
+        InvalidInput: texts alone are to be learned, and there is no model to learn them beside.
+        NotFound: texts alone are to be learned, and there are none.
+    """
+    config, alone = request.config, request.config.objective == "texts"
+    if alone and model is None:
+        raise InvalidInput("objective texts teaches a model that is there already: name it with --from")
+    wanted = alone or (config.objective == "pretrain" and config.loss.text > 0)
+    if not wanted or (model is not None and model.config.text is None and not alone):
         return None
     from earthfield_train.texts.draw import texts_of_run
 
-    config = model.config.text if model is not None else None
-    sentences = config.encoder if config else TextConfig.encoder
-    return texts_of_run(request.roots, land.plots, cache=request.catalog_root.folder, sentences=sentences)
+    known = model.config.text if model is not None else None
+    sentences = known.encoder if known else TextConfig.encoder
+    found = texts_of_run(request.roots, land.plots, cache=request.catalog_root.folder, sentences=sentences)
+    if alone and found is None:
+        raise NotFound(
+            f"no text lies in reach of the {len(land.plots)} plots of the data: make a table of texts with "
+            "`earthfield texts`, in a root that --data names"
+        )
+    return found
 
 
 def _sampler(land: _Land, texts: TextsOfRun | None, config: TrainConfig) -> Sampler:
