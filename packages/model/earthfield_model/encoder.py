@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -139,9 +140,14 @@ def _covered(observed: Observed) -> Bool[Tensor, "B H W"]:
 
 
 def fingerprint_of(model: AlphaEarth) -> str:
-    """Gives the SHA-256 of config and weights: two models with the same one give the same fields."""
-    digest = hashlib.sha256(model.config.to_json().encode())
+    """Gives the SHA-256 of config and weights: two models with the same one give the same fields.
+
+    The text network has no part in it, because it has none in the fields: they outlive its learning other texts.
+    """
+    digest = hashlib.sha256(replace(model.config, text=None).to_json().encode())
     for name, tensor in sorted(model.state_dict().items()):
+        if name.startswith("text."):
+            continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
