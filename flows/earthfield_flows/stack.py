@@ -52,7 +52,7 @@ def start_stack(
     ports: Ports | None = None,
     catalog: str = "",
     encoder: bool = False,
-    timeout_s: float = 120.0,
+    timeout_s: float = 300.0,
     progress: Progress = silent,
 ) -> Stack:
     """Starts over a root what of the stack is not running, and waits until every part of it answers.
