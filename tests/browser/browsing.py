@@ -26,9 +26,9 @@ from earthfield.errors import NotFound
 from earthfield.schemas import IndexRequest, MapRequest
 from earthfield_flows.stack import Ports, start_stack, stop_stack
 
-SHOW_MS = 90_000
+SHOW_MS = 240_000
 """How long a page may take to show something on a busy machine: what waits is told no other time."""
-RUN_MS = 600_000
+RUN_MS = 900_000
 """How long a run of flows may take there."""
 Bounds = tuple[float, float, float, float]
 __all__ = [
@@ -139,7 +139,7 @@ def up(land: Land) -> Iterator[Land]:
     """Everything over a land, as `earthfield up` starts it."""
     ports = free_ports()
     try:
-        stack = start_stack(land.root, ports=ports, catalog=land.catalog, timeout_s=400)
+        stack = start_stack(land.root, ports=ports, catalog=land.catalog, timeout_s=900)
         yield replace(
             land, url=stack.dashboard, search_url=f"http://127.0.0.1:{ports.search}",
             prefect_url=f"http://127.0.0.1:{ports.prefect}/api",

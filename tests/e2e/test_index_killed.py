@@ -184,7 +184,7 @@ def test_writers_and_readers_at_once_lose_nothing_and_double_nothing(begun: Path
     for one in writers:
         one.join(120)
     stop.set()
-    troubles = [told.get(timeout=60) for _ in range(3)]
+    troubles = [told.get(timeout=600) for _ in range(3)]
     reader.join()
     assert [trouble for _, trouble in troubles] == ["", "", ""]
     assert max(count for count, _ in troubles) > 0

@@ -146,7 +146,7 @@ def reader_over(parent: Path) -> Iterator[None]:
     reader.start()
     yield
     stop.set()
-    count, trouble = told.get(timeout=120)
+    count, trouble = told.get(timeout=900)
     reader.join()
     assert trouble == ""
     assert count >= NUM_KILLS

@@ -20,7 +20,7 @@ from stack_parts import free_ports
 from earthfield_flows.processes import start, stop
 
 S2 = "sentinel-2-l2a"
-WAIT_S = 240.0
+WAIT_S = 600.0
 """Seconds that a process may take on a machine with much else to do."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from earthfield_model.widths import widths_named
 
 
 def free_ports() -> Ports:
-    """Finds six ports in a row that nobody listens on."""
-    for base in range(21000, 29000, 7):
+    """Finds six ports in a row that nobody listens on; processes that test side by side look at their own."""
+    lowest = 21000 + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for base in range(lowest, lowest + 994, 7):
         try:
             for port in range(base, base + 6):
                 with socket.socket() as probe:
@@ -29,9 +31,9 @@ def free_ports() -> Ports:
 
 
 def write_landscape(folder: Path) -> Path:
-    """Writes a simulated landscape of 1.28 km x 1.28 km and two years, seen half as often as it would be."""
+    """Writes a simulated landscape of 960 m x 960 m and two years, seen half as often as it would be."""
     seldom = {"s2_revisit_days": 10, "s1_revisit_days": 12, "landsat_revisit_days": 16}
-    simulate(folder, Landscape(size_px=(128, 128), **seldom))
+    simulate(folder, Landscape(size_px=(96, 96), **seldom))
     return folder
 
 

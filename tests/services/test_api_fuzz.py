@@ -71,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(folder: Path) -> FastAPI:
-    return create_app(folder / "root", service=Service(limits=Limits(seconds=20, body_bytes=200_000)))
+    return create_app(folder / "root", service=Service(limits=Limits(body_bytes=200_000)))
 
 
 @pytest.fixture(scope="module")

@@ -45,9 +45,9 @@ def test_up_serves_every_part_and_down_leaves_no_process(root: Path) -> None:
     own = ["--root", str(root), "--json"]
     up = [EARTHFIELD, "up", "--port-base", str(ports.dashboard), "--no-encoder", *own]
     status = [EARTHFIELD, "up", "--status", *own]
-    done = subprocess.run(status, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(status, capture_output=True, text=True, timeout=900, check=False)
     assert (done.returncode, json.loads(done.stdout)["parts"]) == (4, []), "nothing runs yet"
-    done = subprocess.run(up, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(up, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [one["name"] for one in told["services"]] == ["prefect", "search", "dashboard", "flows"]
@@ -56,9 +56,9 @@ def test_up_serves_every_part_and_down_leaves_no_process(root: Path) -> None:
     api = f"http://127.0.0.1:{ports.prefect}/api"
     assert httpx.get(f"{api}/deployments/name/map/map").json()["name"] == "map"
 
-    again = subprocess.run([EARTHFIELD, "up", *own], capture_output=True, text=True, timeout=180, check=False)
+    again = subprocess.run([EARTHFIELD, "up", *own], capture_output=True, text=True, timeout=900, check=False)
     assert json.loads(again.stdout)["was_running"] is True, "a second up finds it running"
-    done = subprocess.run(status, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(status, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout
     parts = {one["name"]: one for one in json.loads(done.stdout)["parts"]}
     assert {one["state"] for one in parts.values()} == {"answers"}
@@ -71,14 +71,14 @@ def test_up_serves_every_part_and_down_leaves_no_process(root: Path) -> None:
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         down = [EARTHFIELD, "down", "--root", str(root), "--json"]
-        done = subprocess.run(down, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(down, capture_output=True, text=True, timeout=900, check=False)
         assert sorted(json.loads(done.stdout)["ended"]) == ["dashboard", "flows", "prefect", "search"]
         assert left_over(root) == []
         assert recorded(root / "run") == []
         assert stranger.poll() is None
     finally:
         stranger.kill()
-    done = subprocess.run(down, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(down, capture_output=True, text=True, timeout=900, check=False)
     assert json.loads(done.stdout) == {"ended": []}
 
 

@@ -342,7 +342,7 @@ def end_with_its_command(served: Served) -> None:
     assert len(family) > 1, "the backend computes in processes of its own"
     served.command.kill()
     served.command.wait()
-    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert psutil.wait_procs(family, timeout=600)[1] == []
 
 
 def test_a_server_that_is_killed_amid_a_job_is_waited_for_and_the_field_is_whole(
@@ -400,7 +400,7 @@ def test_what_hinders_a_start_is_told_in_a_sentence(
     def tried(repository: Path, ports: list[int], **environment: str) -> tuple[int, str]:
         words = words_of(repository, ports, tmp_path / "log")
         done = subprocess.run(
-            words, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120, check=False
+            words, capture_output=True, text=True, env={**os.environ, **environment}, timeout=900, check=False
         )
         return done.returncode, done.stderr
 

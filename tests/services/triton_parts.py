@@ -8,8 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ class Served:
         """Ends it as a person would, and gives the command's status."""
         if self.command.poll() is None:
             self.command.send_signal(signal.SIGTERM)
-        return self.command.wait(60)
+        return self.command.wait(600)
 
 
 def free_ports(count: int = 3) -> list[int]:
@@ -96,16 +95,6 @@ def serving(repository: Path, folder: Path) -> Iterator[Served]:
         yield served
     finally:
         assert served.stop() == 0
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    """Waits until something holds; tells whether it came to that."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return holds()
 
 
 def shared_files() -> set[str]:

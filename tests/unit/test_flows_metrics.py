@@ -63,7 +63,7 @@ def test_what_another_process_measures_reaches_prometheus(settings: Settings, me
         "for _ in range(3): tell_stage('embed', 'made', seconds=2.0, km2=104.8)\n"
         "tell_stage('ingest', 'failed', seconds=1.0, kind='Unavailable')\n"
     )
-    subprocess.run([sys.executable, "-c", lines], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", lines], check=True, timeout=600)
     until(lambda: value(metrics, "earthfield_flow_failures_total", stage="ingest", kind="Unavailable") == 1)
     text = httpx.get(f"http://127.0.0.1:{settings.metrics_port}/metrics").text
     assert 'earthfield_flow_tiles_total{outcome="made",stage="embed"} 3.0' in text
@@ -158,7 +158,7 @@ def test_a_worker_runs_with_metrics_and_gives_its_status(settings: Settings, tmp
         **os.environ, "EARTHFIELD_ROOT": str(tmp_path), "EARTHFIELD_METRICS_PORT": str(settings.metrics_port),
     }  # fmt: skip
     command = [sys.executable, "-m", "earthfield_flows.exporter", sys.executable, "-c", lines]
-    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == 7
+    assert subprocess.run(command, env=environment, timeout=600, check=False).returncode == 7
 
 
 class TestGpus:

@@ -102,7 +102,7 @@ def test_a_run_that_was_to_be_cancelled_and_goes_on_is_ended(
     orphans.settle()
     assert process.poll() is None, "whoever runs it may be about to end it"
     orphans.settle()
-    assert process.wait(timeout=30) != 0
+    assert process.wait(timeout=600) != 0
     while not orphans.settle():
         pass
     assert [name for name, _ in server.told] == ["Cancelled"]

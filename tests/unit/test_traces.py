@@ -142,6 +142,6 @@ def test_where_nobody_collects_them_nothing_is_loaded_and_no_header_is_sent() ->
         text=True,
         check=False,
         env=environment,
-        timeout=60,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr

@@ -178,7 +178,7 @@ def commanded(root: Path, data: Path, *more: str, steps: int, signal_at: int, nu
             sys.executable, str(SCRIPT), str(signal_at), "0", str(int(number)), "train", "--preset", "nano",
             "--name", "m", "--steps", str(steps), "--root", str(root), "--data", str(data), *settings, *more,
         ],
-        capture_output=True, text=True, timeout=300, env={**os.environ, "EARTHFIELD_THREADS": "1"},
+        capture_output=True, text=True, timeout=900, env={**os.environ, "EARTHFIELD_THREADS": "1"},
     )  # fmt: skip
     return ended.returncode, ended.stdout + ended.stderr
 
@@ -511,7 +511,7 @@ def test_a_run_that_lost_a_process_goes_on(parted: Path, data: Path, tmp_path: P
             "--rdzv-endpoint", "127.0.0.1:0", str(SCRIPT), "5", "1", str(int(signal.SIGKILL)), str(tmp_path),
             str(data), str(STEPS), *request.settings,
         ],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=900, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert ended.returncode != 0
     assert checkpoints(Catalog(tmp_path).model("m"))[0].stem == "step-00000003", ended.stderr
