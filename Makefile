@@ -32,9 +32,9 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY)  ## set up, simulate, map, search, cluster, change
 	@$(BIN)/python examples/demo.py
 
-test: $(READY)  ## set up and run every test, those with servers and browser beside the others
+test: $(READY)  ## set up and run every test, at the end those with servers beside those of pages, which mostly wait
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
-	  $(if $(CI),--verbose) tests/services tests/browser tests/e2e tests/unit
+	  $(if $(CI),--verbose) tests
 
 test-fast: $(READY)  ## most unit tests, on every core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadscope -m 'not slow' tests/unit

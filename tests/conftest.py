@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_DATA = REPOSITORY.parent / "shared" / "data"
 
 TOGETHER = {
-    "tests/browser": "servers",
+    "tests/browser": "pages",
     "tests/services": "servers",
     "tests/e2e/test_map_real.py": "mapped",
     "tests/e2e/test_classify_real.py": "mapped",
@@ -29,6 +29,10 @@ SLOW = {
 """Unit tests whose file takes more than 12 s: `make test-fast` leaves them out."""
 
 
+LATER = ("slow", "e2e", "services", "browser")
+"""What runs after the quick unit tests, in this order."""
+
+
 class ByFile(LoadScopeScheduling):
     """Gives each process a file's tests at a time, or those of several files that share what they need."""
 
@@ -43,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks each test by the folder it lies in, and those of slow files."""
+    """Marks each test by the folder it lies in, and those of slow files; the quick ones tell first."""
     for item in items:
         path = Path(item.path).relative_to(REPOSITORY / "tests")
         folder = path.parts[0]
@@ -51,6 +55,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(folder)
         if folder == "unit" and path.stem.removeprefix("test_") in SLOW:
             item.add_marker("slow")
+    # Stable: within these, tests stay in the order of their files, those that share what takes long together.
+    items.sort(
+        key=lambda one: next((rank for rank, mark in enumerate(LATER, 1) if one.get_closest_marker(mark)), 0)
+    )
 
 
 @pytest.fixture(scope="session")

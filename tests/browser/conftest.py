@@ -30,6 +30,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 REAL_PERIODS = ("2018-01..2018-06", "2018", "2018-07..2018-10")
+STILL = """
+const still = new CSSStyleSheet();
+still.replaceSync("* { animation-duration: 1ms !important; animation-iteration-count: 1 !important; }");
+document.adoptedStyleSheets = [...document.adoptedStyleSheets, still];
+"""
+"""Nothing turns and pulses for ever: without a GPU each picture of it takes time from what the page waits for."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,7 +80,7 @@ def _made(roots: Path, name: str, make: Callable[[Path], None], to: Path) -> Pat
 
 @pytest.fixture(scope="session")
 def simulated_land(roots: Path, tmp_path_factory: pytest.TempPathFactory) -> Land:
-    """Simulated land of 1.28 km x 1.28 km, maps of 2022 and 2023; nothing serves it."""
+    """Simulated land of 960 m x 960 m, maps of 2022 and 2023; nothing serves it."""
     folder = tmp_path_factory.mktemp("simulated")
     landscape = write_landscape(roots / "landscape")
 
@@ -206,6 +212,7 @@ def opened(browser: Browser, seen: Seen) -> Iterator[Callable[..., Page]]:
         size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
         context = browser.new_context(viewport=size, has_touch=phone, accept_downloads=True)  # type: ignore[arg-type]
         contexts.append(context)
+        context.add_init_script(STILL)
         context.set_default_timeout(SHOW_MS)
         page = seen.watch(context.new_page())
         page.goto(address)
