@@ -83,13 +83,16 @@ def running_service(root: Path, **environment: str) -> Iterator[tuple[str, subpr
         process.wait(20)
 
 
-async def put_load(url: str, *, clients: int, seconds: float, key: str = "") -> Load:
-    """Lets many clients ask one service without a pause, and notes every answer that is not the one expected."""
+async def put_load(url: str, *, clients: int, seconds: float, at_least: int = 0, key: str = "") -> Load:
+    """Lets many clients ask one service without a pause, and notes every answer that is not the one expected.
+
+    Where fewer than `at_least` have come after these seconds and none was wrong, they go on until as many have.
+    """
     found = Load()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(
-        base_url=url, limits=limits, timeout=60, headers=headers, trust_env=False
+        base_url=url, limits=limits, timeout=300, headers=headers, trust_env=False
     ) as http:
         areas = (await http.get("/areas")).json()["areas"]
         if not areas:
@@ -97,17 +100,17 @@ async def put_load(url: str, *, clients: int, seconds: float, key: str = "") -> 
         started = time.perf_counter()
         until = started + seconds
         await asyncio.gather(
-            *(_client(http, areas, random.Random(seed), until, found) for seed in range(clients))
+            *(_client(http, areas, random.Random(seed), until, at_least, found) for seed in range(clients))
         )
         found.wall_s = time.perf_counter() - started
     return found
 
 
 async def _client(
-    http: httpx.AsyncClient, areas: list[Any], rng: random.Random, until: float, found: Load
+    http: httpx.AsyncClient, areas: list[Any], rng: random.Random, until: float, at_least: int, found: Load
 ) -> None:
     kinds, weights = list(SHARES), list(SHARES.values())
-    while time.perf_counter() < until:
+    while time.perf_counter() < until or (found.num < at_least and not found.failures):
         kind, area = rng.choices(kinds, weights)[0], rng.choice(areas)
         begun = time.perf_counter()
         try:

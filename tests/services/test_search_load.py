@@ -34,7 +34,7 @@ def test_fifty_clients_and_a_writer_meet_no_error(catalog: Catalog) -> None:
     writer = Writer(catalog.folder, "smooth")
     with running_service(catalog.folder) as (url, process):
         writer.start()
-        found = asyncio.run(put_load(url, clients=50, seconds=10))
+        found = asyncio.run(put_load(url, clients=50, seconds=10, at_least=100))
         written = writer.end()
         metrics = httpx.get(f"{url}/metrics", trust_env=False).text
         assert process.poll() is None
