@@ -32,7 +32,7 @@ $(READY): constraints.txt pyproject.toml
 demo: $(READY)  ## set up, simulate, map, search, cluster, change
 	@$(BIN)/python examples/demo.py
 
-test: $(READY)  ## set up and run every test, at the end those with servers beside those of pages, which mostly wait
+test: $(READY)  ## set up and run every test, at the end those with servers beside those of pages
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder \
 	  $(if $(CI),--verbose) tests
 

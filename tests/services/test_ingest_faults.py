@@ -268,7 +268,7 @@ def test_every_item_of_a_bad_server_is_used_or_named(world: World) -> None:
     began = time.monotonic()
     report = jobs.ingest(world.request("root", skip_unreadable=True))
     # Nothing hangs: the two that never answer cost their tries and no more.
-    assert time.monotonic() - began < 600
+    assert time.monotonic() - began < 120
     check(world, report)
     with pytest.raises(Unavailable, match=r"always-(500|stalls)"):
         report.check_complete()
@@ -322,7 +322,7 @@ def test_a_stalled_answer_ends_at_its_time_out(world: World) -> None:
         Fetcher(limits=once).raster(served(world, "always-stalls")),
     ):
         pass
-    assert 0.5 <= time.monotonic() - began < 30
+    assert 0.5 <= time.monotonic() - began < 15
 
 
 def test_an_answer_that_drips_ends_with_the_time_allowed_for_it(
@@ -340,7 +340,7 @@ def test_an_answer_that_drips_ends_with_the_time_allowed_for_it(
     began = time.monotonic()
     with pytest.raises(Unavailable), Fetcher(limits=slow).raster(served(world, "good-0")):
         pass
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 15
 
 
 def test_a_server_asks_for_patience_and_gets_it(world: World) -> None:
