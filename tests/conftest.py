@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import Told
+from kept import embed_halves, map_year
 from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -67,3 +70,24 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"real data is absent: {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes of this session; the one that EARTHFIELD_TESTS_KEEP names stays for later ones."""
+    if named := os.environ.get("EARTHFIELD_TESTS_KEEP"):
+        return Path(named).absolute()
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "kept"
+
+
+@pytest.fixture(scope="session")
+def mapped(real_data: Path, kept: Path) -> tuple[Path, Told]:
+    """Real land of 2018, mapped once by the command, and what it told; whoever adds to it does so in a copy."""
+    return map_year(kept / "mapped", real_data / "places" / "flanders_a")
+
+
+@pytest.fixture(scope="session")
+def halved(mapped: tuple[Path, Told], kept: Path) -> Path:
+    """The same place for two halves of the year, not indexed; whoever adds to it does so in a copy."""
+    return embed_halves(kept / "halved", mapped[0])

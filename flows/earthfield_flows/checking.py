@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from earthfield.errors import NotFound, Unavailable
 from earthfield.progress import Progress, silent
+from earthfield.storage import make_folder
 
 if TYPE_CHECKING:
     from earthfield.schemas import IngestRequest, MapRequest
@@ -21,7 +22,9 @@ _PLANNED: ContextVar[Plan | None] = ContextVar("planned", default=None)
 
 
 def check(request: MapRequest, *, progress: Progress = silent) -> Plan | None:
-    """Makes sure that a map can be begun: that there are the model and the scenes. Reads metadata only.
+    """Makes sure that a map can be begun: that there are the model and the scenes, and a root that can be written.
+
+    It reads metadata only, and makes the root's folder where all is well.
 
     Args:
         request: what is asked for.
@@ -32,7 +35,8 @@ def check(request: MapRequest, *, progress: Progress = silent) -> Plan | None:
 
     Raises:
         NotFound: no such model or catalogue, or nothing in the period.
-        InvalidInput: the catalogue is not STAC, the area lies outside of it, or the encoder has no good address.
+        InvalidInput: the catalogue is not STAC, the area lies outside of it, the encoder has no good address, or
+            the root cannot be written.
         Conflict: the name is that of fields that were imported.
         BrokenArtefact: the catalogue leads in a circle.
     """
@@ -40,9 +44,11 @@ def check(request: MapRequest, *, progress: Progress = silent) -> Plan | None:
     from earthfield_ingest.plan import plan
 
     try:
-        return plan(request.ingest(), progress=progress)
+        found = plan(request.ingest(), progress=progress)
     except Unavailable:
-        return None
+        found = None
+    make_folder(request.catalog_root.folder)
+    return found
 
 
 @contextmanager

@@ -18,12 +18,14 @@ from playwright.sync_api import FrameLocator, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
-from stack_parts import free_ports, model_for, write_landscape
+from small import INSIDE
+from stack_parts import free_ports
 
 from earthfield.area import area_from_bbox
 from earthfield.client import Client, Place
 from earthfield.errors import NotFound
 from earthfield.schemas import IndexRequest, MapRequest
+from earthfield.simulate import Landscape, simulate
 from earthfield_flows.stack import Ports, start_stack, stop_stack
 
 SHOW_MS = 240_000
@@ -31,14 +33,6 @@ SHOW_MS = 240_000
 RUN_MS = 900_000
 """How long a run of flows may take there."""
 Bounds = tuple[float, float, float, float]
-__all__ = [
-    "RUN_MS",
-    "SHOW_MS",
-    "Land",
-    "Seen",
-    "model_for",
-    "write_landscape",
-]
 
 
 @dataclass(frozen=True)
@@ -108,6 +102,13 @@ def _is_outside(url: str) -> bool:
 
 
 # Lands ------------------------------------------------------------------------------------------------------------
+
+
+def write_landscape(folder: Path) -> Path:
+    """Writes a simulated landscape of 960 m x 960 m and two years, seen half as often as it would be."""
+    seldom = {"s2_revisit_days": 10, "s1_revisit_days": 12, "landsat_revisit_days": 16}
+    simulate(folder, Landscape(size_px=(96, 96), **INSIDE, **seldom))
+    return folder
 
 
 def make_maps(root: Path, catalog: Path, periods: Sequence[str], model: str) -> None:

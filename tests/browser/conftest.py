@@ -21,15 +21,15 @@ from browsing import (
     copied,
     make_maps,
     mapped_bounds,
-    model_for,
     pages_of,
     up,
     write_landscape,
 )
+from command import Told
+from kept import HALVES, YEAR, made
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-REAL_PERIODS = ("2018-01..2018-06", "2018", "2018-07..2018-10")
 STILL = """
 const still = new CSSStyleSheet();
 still.replaceSync("* { animation-duration: 1ms !important; animation-iteration-count: 1 !important; }");
@@ -61,51 +61,29 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.fixture(scope="session")
-def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where maps are made; those in the folder that EARTHFIELD_BROWSER_ROOTS names are made once and for all."""
-    kept = os.environ.get("EARTHFIELD_BROWSER_ROOTS")
-    return Path(kept) if kept else tmp_path_factory.mktemp("roots")
-
-
-def _made(roots: Path, name: str, make: Callable[[Path], None], to: Path) -> Path:
-    """A root whose maps are made, copied where it is kept for later sessions too."""
-    root = roots / name
-    if not (root / "made").exists():
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
-        make(root)
-        (root / "made").touch()
-    return copied(root, to) if "EARTHFIELD_BROWSER_ROOTS" in os.environ else root
-
-
-@pytest.fixture(scope="session")
-def simulated_land(roots: Path, tmp_path_factory: pytest.TempPathFactory) -> Land:
+def simulated_land(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Land:
     """Simulated land of 960 m x 960 m, maps of 2022 and 2023; nothing serves it."""
-    folder = tmp_path_factory.mktemp("simulated")
-    landscape = write_landscape(roots / "landscape")
+    years = ("2022", "2023")
 
-    def make(root: Path) -> None:
-        make_maps(root, landscape, ("2022", "2023"), model_for(root))
+    def make(to: Path) -> None:
+        make_maps(to / "root", write_landscape(to / "land"), years, "starter")
 
-    root = _made(roots, "simulated", make, folder / "root")
-    model = model_for(root)
-    return Land("simulated", root, str(landscape), model, ("2022", "2023"), mapped_bounds(root, model))
+    whole = made(kept / "simulated", make)
+    root = copied(whole / "root", tmp_path_factory.mktemp("simulated") / "root")
+    return Land("simulated", root, str(whole / "land"), "starter", years, mapped_bounds(root, "starter"))
 
 
 @pytest.fixture(scope="session")
-def real_land(roots: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Land:
+def real_land(
+    mapped: tuple[Path, Told], halved: Path, real_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Land:
     """Real land of 640 m x 640 m over two tiles, maps of 2018 and two parts of it; nothing serves it."""
-    folder = tmp_path_factory.mktemp("real")
-    place = real_data / "places" / "flanders_a"
-
-    def make(root: Path) -> None:
-        if model_for(root) != "starter":
-            pytest.skip("the bundled model is absent: real land shows nothing without it")
-        make_maps(root, place, REAL_PERIODS, "starter")
-
-    root = _made(roots, "real", make, folder / "root")
+    place, periods = real_data / "places" / "flanders_a", (HALVES[0], YEAR, HALVES[1])
+    root = copied(mapped[0], tmp_path_factory.mktemp("real") / "root")
+    shutil.copytree(halved / "fields", root / "fields", dirs_exist_ok=True)
+    make_maps(root, place, periods, "starter")  # finds the fields there: lists and indexes them
     return Land(
-        "real", root, str(place), "starter", REAL_PERIODS, mapped_bounds(root, "starter"),
+        "real", root, str(place), "starter", periods, mapped_bounds(root, "starter"),
         labels=place / "labels" / "LC.tif",
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command import Run, contents
 from forked import Command
-from small import small_model
+from small import INSIDE, small_model
 
 from earthfield.catalog import Catalog
 from earthfield.field import Field
@@ -26,9 +26,9 @@ ASKED = (
 
 @pytest.fixture(scope="module")
 def root(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with cubes of a small simulated landscape."""
+    """A root with cubes of a small simulated landscape, two windows of it."""
     folder = tmp_path_factory.mktemp("killed")
-    simulate(folder / "land", Landscape(size_px=(48, 48), cloudiness=0.2))
+    simulate(folder / "land", Landscape(size_px=(48, 48), cloudiness=0.2, lon=INSIDE["lon"]))
     told = run("ingest", "--catalog", folder / "land", "--root", folder / "root", "--period", "2022-06")
     assert told.code == 0, told.err
     small_model(folder / "root")
@@ -63,7 +63,7 @@ def changes(child: Command, root: Path) -> Iterator[float]:
         if (now := names(root)) != before:
             yield time.monotonic() - began
             before = now
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def undisturbed(root: Path) -> list[float]:

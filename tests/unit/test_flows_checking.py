@@ -22,8 +22,8 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> TinyCatalogue:
 
 
 def request(catalogue: TinyCatalogue, root: Path, **more: Any) -> MapRequest:
-    wanted: dict[str, Any] = {"catalog": str(catalogue.folder), "periods": ("2018",), "model": "starter"}
-    return checked_request(MapRequest, root=root, **{**wanted, **more})
+    wanted = {"root": root, "catalog": str(catalogue.folder), "periods": ("2018",), "model": "starter"}
+    return checked_request(MapRequest, **{**wanted, **more})
 
 
 def test_a_good_request_gives_the_plan_that_its_run_takes_over(
@@ -51,13 +51,14 @@ def test_a_good_request_gives_the_plan_that_its_run_takes_over(
         ({"catalog": "/no/such/place"}, NotFound, "/no/such/place"),
         ({"encoder": "ftp://somewhere:1"}, InvalidInput, "ftp://somewhere:1"),
         ({"sources": ("landsat-9",)}, NotFound, "landsat-9"),
+        ({"root": Path("/proc/earthfield")}, InvalidInput, "--root"),
     ],
 )
 def test_a_wrong_request_is_told_what_is_wrong(
     catalogue: TinyCatalogue, tmp_path: Path, wrong: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        check(request(catalogue, tmp_path, **wrong))
+        check(request(catalogue, **{"root": tmp_path, **wrong}))
 
 
 def test_a_catalogue_that_does_not_answer_is_left_to_the_run(

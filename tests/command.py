@@ -1,12 +1,14 @@
-"""The `earthfield` command and what it leaves; not in `conftest`, a name that processes of tests find elsewhere."""
+"""Running the `earthfield` command as a user would; not in `conftest`, a name that processes find elsewhere."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from forked import Command
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,14 @@ class Told:
 
 
 Run = Callable[..., Told]
+
+
+def told_by(*args: object, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Told:
+    """Runs `earthfield` with arguments and gives what it left."""
+    process = Command(*args, env=env, cwd=cwd)
+    out, err = process.communicate()
+    assert process.returncode is not None
+    return Told(process.returncode, out, err)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
