@@ -13,10 +13,6 @@ from earthfield_model.alphaearth import AlphaEarth
 from earthfield_model.config import SourceConfig, model_config
 from earthfield_model.widths import widths_named
 
-INSIDE = {"lon": 4.9183, "lat": 52.1649}
-"""The middle of a landscape of up to 960 m that one window holds. At the default place the corner of four windows
-lies in the middle, and each of them would encode most of it."""
-
 
 def small_land(folder: Path, *, start_year: int = 2022) -> Path:
     """Writes 320 m x 320 m of clear tropics, a scene of each sensor every two months for two years."""

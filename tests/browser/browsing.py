@@ -18,7 +18,6 @@ from playwright.sync_api import FrameLocator, Locator, Page, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "services"))
-from small import INSIDE
 from stack_parts import free_ports
 
 from earthfield.area import area_from_bbox
@@ -107,7 +106,7 @@ def _is_outside(url: str) -> bool:
 def write_landscape(folder: Path) -> Path:
     """Writes a simulated landscape of 960 m x 960 m and two years, seen half as often as it would be."""
     seldom = {"s2_revisit_days": 10, "s1_revisit_days": 12, "landsat_revisit_days": 16}
-    simulate(folder, Landscape(size_px=(96, 96), **INSIDE, **seldom))
+    simulate(folder, Landscape(size_px=(96, 96), **seldom))
     return folder
 
 

@@ -45,7 +45,7 @@ def land(
     if request.param == "real":
         places = request.getfixturevalue("real_data") / "places/flanders_a"
         return ingested(run, places, folder, "2018-04..2018-05"), Period.parse("2018-04..2018-05")
-    simulate(folder / "land", Landscape(size_px=(192, 192), cloudiness=0.3))
+    simulate(folder / "land", Landscape(size_px=(192, 192), lon=4.897, lat=52.1595, cloudiness=0.3))
     return ingested(run, folder / "land", folder / "root", "2022-06"), Period.parse("2022-06")
 
 

@@ -16,6 +16,8 @@ from earthfield.codec import normalised
 from earthfield.errors import InvalidInput
 from earthfield.frames import Frames, SourceFrames
 from earthfield.grid import TILE_PX, Window
+from earthfield.simulate import Landscape
+from earthfield.simulate.canvas import PIXEL_M, canvas_of
 from earthfield.timeline import Period
 from earthfield_infer.ahead import worked_ahead
 from earthfield_infer.passes import Piece, Sheet, Wish, pieces
@@ -182,6 +184,13 @@ def test_cores_cover_an_extent_once_and_keep_to_the_zone(y: int, x: int, h: int,
 
 def test_cores_divide_a_tile_so_that_none_is_made_twice() -> None:
     assert TILE_PX % WindowPlan().core_px == 0
+
+
+def test_a_landscape_of_the_usual_size_is_one_core() -> None:
+    canvas = canvas_of(Landscape())
+    y, x = -canvas.north // PIXEL_M, canvas.west // PIXEL_M
+    extent = Window(y, y + canvas.height, x, x + canvas.width)
+    assert WindowPlan().cores(extent) == [extent]
 
 
 def test_windows_of_fields_from_before_are_known_still() -> None:

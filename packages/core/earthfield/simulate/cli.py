@@ -31,12 +31,12 @@ def simulate(
     size: Annotated[str, typer.Option(help="Size in 10 m pixels: one side, or WIDTHxHEIGHT.")] = "256",
     seed: Annotated[int, typer.Option(help="Draws climate, land and weather.")] = 0,
     lon: Annotated[
-        float | None, typer.Option(help="Longitude of the centre, degrees east [4.897].", show_default=False)
+        float | None, typer.Option(help="Longitude of the centre, degrees east [4.9162].", show_default=False)
     ] = None,
     lat: Annotated[
         float | None,
         typer.Option(
-            help="Latitude of the centre, degrees north; sets the climate [52.1595].", show_default=False
+            help="Latitude of the centre, degrees north; sets the climate [52.1707].", show_default=False
         ),
     ] = None,
     start_year: Annotated[

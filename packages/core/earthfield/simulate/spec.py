@@ -36,9 +36,10 @@ class Landscape:
     """Any integer >= 0; draws the climate, the style of the land and everything on it."""
     size_px: tuple[int, int] = (256, 256)
     """Width and height in 10 m pixels, each 16 to 16384."""
-    lon: float = 4.897
-    """Longitude of the centre, degrees east, -180 to 180."""
-    lat: float = 52.1595
+    lon: float = 4.9162
+    """Longitude of the centre, degrees east, -180 to 180; by default the middle of a square of 2560 m that inference
+    encodes at once, so that a landscape of up to 256 x 256 pixels is encoded in one piece."""
+    lat: float = 52.1707
     """Latitude of the centre, degrees north, -79 to 83 (where UTM holds)."""
     start_year: int = 2022
     """First calendar year, 1985 to 2100."""
