@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from command import Told
-from kept import embed_halves, map_year
+from kept import embed_halves, ingest_spring, map_year
 from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -79,6 +79,12 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(named).absolute()
     own = tmp_path_factory.getbasetemp()
     return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "kept"
+
+
+@pytest.fixture(scope="session")
+def spring(real_data: Path, kept: Path) -> Path:
+    """A root that holds the spring of real land as cubes, over two tiles; whoever adds to it does so in a copy."""
+    return ingest_spring(kept / "spring", real_data / "places" / "flanders_a")
 
 
 @pytest.fixture(scope="session")

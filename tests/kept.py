@@ -11,6 +11,7 @@ from command import Told, told_by
 from earthfield.storage import make_folder, one_at_a_time
 
 YEAR = "2018"
+SPRING = "2018-04..2018-05"
 HALVES = ("2018-01..2018-06", "2018-07..2018-10")
 
 
@@ -24,6 +25,16 @@ def made(folder: Path, make: Callable[[Path], object]) -> Path:
             make(folder)
             whole.touch()
     return folder
+
+
+def ingest_spring(folder: Path, place: Path) -> Path:
+    """Gives the root of a place with cubes of April and May 2018."""
+
+    def make(to: Path) -> None:
+        told = told_by("ingest", "--catalog", place, "--period", SPRING, "--root", to / "root")
+        assert told.code == 0, told.err
+
+    return made(folder, make) / "root"
 
 
 def map_year(folder: Path, place: Path) -> tuple[Path, Told]:

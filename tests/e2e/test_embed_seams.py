@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from command import Run
+from kept import SPRING
 from numpy.typing import NDArray
 
 from earthfield.catalog import Catalog
@@ -30,12 +32,6 @@ AWAY = 128
 """The lattice moved by this leaves both places inside one core; where it lies, four cores meet in them."""
 
 
-def ingested(run: Run, catalog: Path, root: Path, period: str) -> Path:
-    told = run("ingest", "--catalog", catalog, "--period", period, "--root", root, "--json")
-    assert told.code == 0, told.err
-    return root
-
-
 @pytest.fixture(scope="module", params=["real", "simulated"])
 def land(
     request: pytest.FixtureRequest, run: Run, tmp_path_factory: pytest.TempPathFactory
@@ -43,10 +39,12 @@ def land(
     """A root with cubes over a month or two."""
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "real":
-        places = request.getfixturevalue("real_data") / "places/flanders_a"
-        return ingested(run, places, folder, "2018-04..2018-05"), Period.parse("2018-04..2018-05")
+        spring = request.getfixturevalue("spring")
+        return Path(shutil.copytree(spring, folder / "root")), Period.parse(SPRING)
     simulate(folder / "land", Landscape(size_px=(192, 192), lon=4.897, lat=52.1595, cloudiness=0.3))
-    return ingested(run, folder / "land", folder / "root", "2022-06"), Period.parse("2022-06")
+    told = run("ingest", "--catalog", folder / "land", "--period", "2022-06", "--root", folder / "root")
+    assert told.code == 0, told.err
+    return folder / "root", Period.parse("2022-06")
 
 
 def encoder_of(weights: str, root: Path) -> Encoder:

@@ -105,21 +105,19 @@ def test_another_period_gives_another_field_without_reading_again(
     assert len(first.report["embed"]["fields"]) == len(told.report["embed"]["fields"])
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_bytes(
-    mapped: tuple[Path, Told], run: Run, real_data: Path, tmp_path: Path
-) -> None:
-    root, told = mapped
-    seconds = told.report["seconds"]
-    draw = random.Random(20181)
-    command = ("map", "--catalog", real_data / FLANDERS, "--period", 2018, "--root", tmp_path)
-    for _ in range(2):
-        process = Command(*command)
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(run: Run, real_data: Path, tmp_path: Path) -> None:
+    command = ("map", "--catalog", real_data / FLANDERS, "--period", "2018-06", "--json", "--root")
+    undisturbed = run(*command, tmp_path / "undisturbed")
+    assert undisturbed.code == 0, undisturbed.err
+    seconds, draw = undisturbed.report["seconds"], random.Random(20181)
+    for _ in range(3):
+        process = Command(*command, tmp_path / "killed")
         time.sleep(draw.uniform(1, seconds))
         process.kill()
         process.wait()
-    again = run(*command, "--json")
+    again = run(*command, tmp_path / "killed")
     assert again.code == 0, again.err
-    assert contents(tmp_path / "fields") == contents(root / "fields")
+    assert contents(tmp_path / "killed" / "fields") == contents(tmp_path / "undisturbed" / "fields")
 
 
 def test_a_southern_place_without_landsat_and_with_20_m_bands_only(

@@ -37,8 +37,8 @@ class Landscape:
     size_px: tuple[int, int] = (256, 256)
     """Width and height in 10 m pixels, each 16 to 16384."""
     lon: float = 4.9162
-    """Longitude of the centre, degrees east, -180 to 180; by default the middle of a square of 2560 m that inference
-    encodes at once, so that a landscape of up to 256 x 256 pixels is encoded in one piece."""
+    """Longitude of the centre, degrees east, -180 to 180. By default the centre is that of a square of 2560 m which
+    inference encodes at once: a landscape of up to 256 x 256 pixels is encoded in one piece."""
     lat: float = 52.1707
     """Latitude of the centre, degrees north, -79 to 83 (where UTM holds)."""
     start_year: int = 2022
