@@ -7,6 +7,7 @@ LanceDB, which starts threads then: those do not outlive a fork.
 from __future__ import annotations
 
 import atexit
+import gc
 import multiprocessing
 import os
 import sys
@@ -77,6 +78,7 @@ class Command:
 
 def _become(words: list[str], environment: dict[str, str], folder: str, out: Path, err: Path) -> None:
     """Is the command from here on."""
+    gc.freeze()  # no garbage in what was there before the fork
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

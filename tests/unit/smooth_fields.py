@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -18,6 +20,11 @@ TILE = Tile(32631, 48, 549)
 
 def smooth_vectors(height: int, width: int, *, seed: int = 0, sigma: float = 6.0) -> NDArray[np.float32]:
     """Gives (h, w, 64) unit vectors that change slowly over the ground."""
+    return _smooth_vectors(height, width, seed, sigma).copy()
+
+
+@lru_cache(maxsize=8)
+def _smooth_vectors(height: int, width: int, seed: int, sigma: float) -> NDArray[np.float32]:
     noise = np.random.default_rng(seed).normal(size=(height, width, 64))
     return normalised(gaussian_filter(noise, (sigma, sigma, 0)))
 
