@@ -41,7 +41,10 @@ document.adoptedStyleSheets = [...document.adoptedStyleSheets, still];
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without Chromium no page can be looked at; the first test of a land waits until its maps are made."""
+    """Without Chromium no page can be looked at; the first test of a land waits until its maps are made.
+
+    Tests of one stack come together, those that none needs first: of two stacks, one runs at a time.
+    """
     missing = pytest.mark.skip(reason="no Chromium on this machine: apt-get install chromium")
     for item in items:
         if Path(item.path).parent != Path(__file__).parent:
@@ -49,6 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(1800))
         if CHROMIUM is None:
             item.add_marker(missing)
+    items.sort(key=_stack_of)
+
+
+def _stack_of(item: pytest.Item) -> tuple[int, bool]:
+    """Which stack a test needs, and that it is for this one alone; stable, so the rest stays as it was."""
+    if Path(item.path).parent != Path(__file__).parent or not isinstance(item, pytest.Function):
+        return 0, False
+    named = item.callspec.params["land"] if "land" in item.fixturenames else None
+    for number, name in enumerate(("simulated", "real"), 1):
+        if name == named or name in item.fixturenames:
+            return number, named is None
+    return 0, False
 
 
 _DRIVEN = ExitStack()
@@ -91,22 +106,36 @@ def real_land(
 
 
 @pytest.fixture(scope="session")
-def simulated(simulated_land: Land) -> Iterator[Land]:
-    """Simulated land with everything that `earthfield up` starts."""
-    with up(simulated_land) as served:
-        yield served
+def stack() -> Iterator[Callable[[Land], Land]]:
+    """Serves a land with everything that `earthfield up` starts, and ends the one that was served before."""
+    with ExitStack() as ended:
+        there: dict[str, Land] = {}
+
+        def serve(land: Land) -> Land:
+            if land.name not in there:
+                there.clear()
+                ended.close()
+                there[land.name] = ended.enter_context(up(land))
+            return there[land.name]
+
+        yield serve
 
 
-@pytest.fixture(scope="session")
-def real(real_land: Land) -> Iterator[Land]:
-    """Real land with everything that `earthfield up` starts."""
-    with up(real_land) as served:
-        yield served
+@pytest.fixture
+def simulated(stack: Callable[[Land], Land], simulated_land: Land) -> Land:
+    """Simulated land with its stack."""
+    return stack(simulated_land)
 
 
-@pytest.fixture(scope="session", params=["simulated", "real"])
+@pytest.fixture
+def real(stack: Callable[[Land], Land], real_land: Land) -> Land:
+    """Real land with its stack."""
+    return stack(real_land)
+
+
+@pytest.fixture(params=["simulated", "real"])
 def land(request: pytest.FixtureRequest) -> Land:
-    """First the simulated, then the real land, each with its stack: the test runs on both."""
+    """The simulated and the real land, each with its stack: the test runs on both."""
     found: Land = request.getfixturevalue(request.param)
     return found
 
