@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
 
 from earthfield import traces
 from earthfield.errors import Unavailable
@@ -157,8 +158,11 @@ def ingest_tiles(plan: Plan) -> list[TileReport]:
     """Ingests a plan's tiles side by side."""
     with spread(plan.request.dask) as is_far:
         progress = None if is_far else told()
-        # A part each: Prefect looks through all that a task is given.
-        running = [ingest_one.submit(plan.only(part), part, progress) for part in plan.tiles]
+        # Quoted: Prefect would look through every item for results of other tasks.
+        plans = [cast("Plan", quote(plan.only(part))) for part in plan.tiles]
+        running = [
+            ingest_one.submit(own, part, progress) for own, part in zip(plans, plan.tiles, strict=True)
+        ]
         return [one.result() for one in running]
 
 
