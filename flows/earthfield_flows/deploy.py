@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from earthfield.catalog import Catalog
+from earthfield.hosts import certificates
 from earthfield_flows.logs import settings_of_runs
 from earthfield_flows.orphans import LOOKED_EVERY_S, Orphans
 from earthfield_flows.registry import REBUILD, REFRESH, Follower, entries
@@ -105,7 +106,7 @@ def _watch(orphans: Orphans, follower: Follower) -> None:
 def _wait_for(api: str) -> None:
     while True:
         with suppress(httpx.HTTPError):
-            if httpx.get(f"{api}/health", timeout=2.0).is_success:
+            if httpx.get(f"{api}/health", verify=certificates(), timeout=2.0).is_success:
                 return
         time.sleep(0.25)
 

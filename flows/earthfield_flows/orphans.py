@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
+from earthfield.hosts import certificates
 from earthfield_flows.limits import free
 from earthfield_flows.notify import notify
 
@@ -52,7 +53,7 @@ class Orphans:
         Raises:
             httpx.HTTPError: the server does not answer, or refuses.
         """
-        with httpx.Client(base_url=self.api, timeout=30.0, trust_env=False) as client:
+        with httpx.Client(base_url=self.api, verify=certificates(), timeout=30.0, trust_env=False) as client:
             asked = {
                 "flow_runs": {
                     "state": {"type": {"any_": list(_OPEN)}}, "deployment_id": {"is_null_": False},

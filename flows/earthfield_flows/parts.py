@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from earthfield.hosts import certificates
 from earthfield.settings import Settings
 from earthfield_flows.logs import LOGGERS, settings_of_log
 from earthfield_flows.processes import Running
@@ -149,7 +150,11 @@ def is_polled(api: str, *, since: float = 0.0, within_s: float | None = None) ->
         within_s: how long ago it may be, in seconds; any time when absent.
     """
     with contextlib.suppress(httpx.HTTPError, KeyError, ValueError):
-        deployment = httpx.get(f"{api}/deployments/name/map/map", timeout=2.0).raise_for_status().json()
+        deployment = (
+            httpx.get(f"{api}/deployments/name/map/map", verify=certificates(), timeout=2.0)
+            .raise_for_status()
+            .json()
+        )
         polled = deployment["last_polled"]
         at = datetime.fromisoformat(polled).timestamp() if polled else 0.0
         return at >= since and at > 0 and (within_s is None or time.time() - at < within_s)
@@ -159,7 +164,7 @@ def is_polled(api: str, *, since: float = 0.0, within_s: float | None = None) ->
 def _asking(address: str) -> Callable[[Running], bool]:
     def is_well(_: Running) -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(address, timeout=2.0).is_success
+            return httpx.get(address, verify=certificates(), timeout=2.0).is_success
         return False
 
     return is_well

@@ -15,6 +15,7 @@ import httpx
 
 from earthfield.catalog import Catalog
 from earthfield.errors import EarthfieldError, Unavailable
+from earthfield.hosts import certificates
 from earthfield.schedules import check_cron, schedule_named
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def register(catalog: Catalog) -> bool:
 
     address = os.environ.get("PREFECT_API_URL") or Settings().prefect_url
     try:
-        with httpx.Client(base_url=address, timeout=_TIMEOUT_S) as client:
+        with httpx.Client(base_url=address, verify=certificates(), timeout=_TIMEOUT_S) as client:
             kept = [_patiently(partial(_keep, client, catalog, name)) for name in (REFRESH, REBUILD)]
             return all(kept)
     except httpx.TransportError:

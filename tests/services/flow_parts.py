@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 from stack_parts import free_ports
 
+from earthfield.hosts import certificates
 from earthfield_flows.processes import start, stop
 
 S2 = "sentinel-2-l2a"
@@ -150,7 +151,7 @@ def prefect_server(
 def is_well(api: str) -> bool:
     """Tells whether the server answers."""
     try:
-        return httpx.get(f"{api}/health", timeout=2).is_success
+        return httpx.get(f"{api}/health", verify=certificates(), timeout=2).is_success
     except httpx.HTTPError:
         return False
 
@@ -168,7 +169,7 @@ def answered(method: str, address: str, **content: Any) -> httpx.Response:
     """Asks Prefect, and asks again while its database is busy: it answers 503 then."""
 
     def once() -> httpx.Response | None:
-        answer = httpx.request(method, address, timeout=WAIT_S, **content)
+        answer = httpx.request(method, address, verify=certificates(), timeout=WAIT_S, **content)
         return None if answer.status_code == 503 else answer
 
     return until(once, WAIT_S, f"an answer of {address}")

@@ -18,6 +18,8 @@ from typing import Any
 
 import httpx
 
+from earthfield.hosts import certificates
+
 _READY_S = 60.0
 _DATABASE = "stac"
 
@@ -120,7 +122,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + _READY_S
     while time.monotonic() < until and server.poll() is None:
         try:
-            if httpx.get(url, timeout=5).is_success:
+            if httpx.get(url, verify=certificates(), timeout=5).is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.1)

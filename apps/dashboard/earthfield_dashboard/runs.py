@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from earthfield.errors import Conflict, InvalidInput, NotFound, Unavailable
+from earthfield.hosts import certificates
 
 _LAST_WORDS = timedelta(seconds=10)
 _TRIES = 6
@@ -118,7 +119,9 @@ class RunClient:
         """Talks to Prefect's API at `url`; nothing is asked before the first call."""
         self.url = url.rstrip("/")
         # No proxy: it is on this machine or in its network.
-        self._http = httpx.Client(base_url=self.url, timeout=60.0, transport=transport, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self.url, verify=certificates(), timeout=60.0, transport=transport, trust_env=False
+        )
 
     def start(self, request: Mapping[str, Any], *, deployment: str = "map/map") -> str:
         """Starts a run; gives its id.

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from earthfield.hosts import certificates
 from earthfield.settings import Settings
 
 State = Literal["ok", "down", "off"]
@@ -269,7 +270,7 @@ def _with_version(part: Part, base: str, path: str, key: str) -> Part:
 
 def _client(base: str) -> httpx.Client:
     # No proxy: parts are on this machine or in its network.
-    return httpx.Client(base_url=base.rstrip("/"), timeout=ASK_S, trust_env=False)
+    return httpx.Client(base_url=base.rstrip("/"), verify=certificates(), timeout=ASK_S, trust_env=False)
 
 
 def _last_seen(prefect: httpx.Client) -> datetime | None:

@@ -20,6 +20,7 @@ from types import FrameType
 import httpx
 
 from earthfield.errors import Conflict, InvalidInput, NotFound, Unavailable
+from earthfield.hosts import certificates
 from earthfield.settings import Settings
 from earthfield.storage import make_folder, writing
 from earthfield_infer.serving.install import ServerFiles, server_files
@@ -301,7 +302,7 @@ def _check_ports(options: ServerOptions) -> None:
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(address, timeout=2.0).is_success
+        return httpx.get(address, verify=certificates(), timeout=2.0).is_success
     except httpx.TransportError:
         return False
 

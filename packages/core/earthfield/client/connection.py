@@ -13,7 +13,7 @@ import httpx
 
 from earthfield import errors, traces
 from earthfield.errors import EarthfieldError, InvalidInput, Unavailable
-from earthfield.hosts import HERE
+from earthfield.hosts import HERE, certificates
 from earthfield.storage import whole_file
 
 _KINDS: Mapping[str, type[EarthfieldError]] = {
@@ -40,6 +40,7 @@ class Connection:
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(timeout_s, connect=10.0),
             transport=transport,
+            verify=certificates(),
             trust_env=urlsplit(self.url).hostname not in HERE,  # no proxy to this machine
         )
 

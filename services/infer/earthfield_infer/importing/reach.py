@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from earthfield.errors import BrokenArtefact, InvalidInput, NotFound, Unavailable
+from earthfield.hosts import certificates
 
 PIECE_BYTES = 256 * 1024
 """Length of the pieces at both ends by which a larger file is known again."""
@@ -175,7 +176,9 @@ class Reach:
         for _ in range(_HOPS):
             self.check(address)
             try:
-                with httpx.stream("GET", address, headers=headers, timeout=_TIMEOUT_S) as answer:
+                with httpx.stream(
+                    "GET", address, headers=headers, verify=certificates(), timeout=_TIMEOUT_S
+                ) as answer:
                     if answer.is_redirect:
                         address = urljoin(address, answer.headers["Location"])
                         continue

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import httpx
 
+from earthfield.hosts import certificates
 from earthfield_infer.serving.regions import FOLDER, owner_of
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,9 @@ class Sweeper:
     def sweep(self) -> list[str]:
         """Lets go what has been dead for long enough; gives its names."""
         try:
-            with httpx.Client(base_url=self._http, timeout=5.0, headers=self._headers) as client:
+            with httpx.Client(
+                base_url=self._http, verify=certificates(), timeout=5.0, headers=self._headers
+            ) as client:
                 return self._swept(client)
         except (httpx.HTTPError, ValueError) as error:
             log.debug("the server was not asked for its shared memory: %s", error)
