@@ -104,9 +104,9 @@ def _is_outside(url: str) -> bool:
 
 
 def write_landscape(folder: Path) -> Path:
-    """Writes a simulated landscape of 960 m x 960 m and two years, seen half as often as it would be."""
+    """Writes a simulated landscape of 640 m x 640 m and two years, seen half as often as it would be."""
     seldom = {"s2_revisit_days": 10, "s1_revisit_days": 12, "landsat_revisit_days": 16}
-    simulate(folder, Landscape(size_px=(96, 96), **seldom))
+    simulate(folder, Landscape(size_px=(64, 64), **seldom))
     return folder
 
 

@@ -79,7 +79,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.fixture(scope="session")
 def simulated_land(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Land:
-    """Simulated land of 960 m x 960 m, maps of 2022 and 2023; nothing serves it."""
+    """Simulated land of 640 m x 640 m, maps of 2022 and 2023; nothing serves it."""
     years = ("2022", "2023")
 
     def make(to: Path) -> None:

@@ -22,7 +22,7 @@ from browsing import (
 from playwright.sync_api import Page, expect
 
 Opened = Callable[..., Page]
-PERIODS = {"simulated": "2022-05..2022-06", "real": "2018-04..2018-05"}
+PERIODS = {"simulated": "2022-05", "real": "2018-04"}
 """Short ones that have no map yet."""
 
 
