@@ -23,6 +23,8 @@ from earthfield_flows.processes import start, stop
 S2 = "sentinel-2-l2a"
 WAIT_S = 600.0
 """Seconds that a process may take on a machine with much else to do."""
+HELD_S = 20.0
+"""Seconds that an archive holds an answer back: it is slow, and not yet taken for dead, which a run gives up on."""
 
 
 @dataclass(frozen=True)

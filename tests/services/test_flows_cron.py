@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_parts import S2, WAIT_S, Held, Hook, answered, deployment, listening, prefect_server, runs, until
+from flow_parts import (
+    HELD_S,
+    S2,
+    WAIT_S,
+    Held,
+    Hook,
+    answered,
+    deployment,
+    listening,
+    prefect_server,
+    runs,
+    until,
+)
 from local_http import Answer, Asked, Server, serving
 from small import small_land, small_model
 from typer.testing import CliRunner
@@ -38,7 +50,7 @@ class Served:
     archive: Server
     """The catalogue's server."""
     gate: threading.Event
-    """Set from when on the archive answers."""
+    """Set from when on the archive answers at once."""
     held: Held
     """A scene that the catalogue does not tell of yet."""
     hook: Hook
@@ -76,7 +88,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     root, land, gate = tmp_path / "root", tmp_path / "land", threading.Event()
 
     def answer(asked: Asked) -> Answer:
-        gate.wait(WAIT_S)
+        gate.wait(HELD_S)
         path = land / asked.path.lstrip("/")
         return Answer(path.read_bytes()) if path.is_file() else Answer(status=404)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from flow_parts import WAIT_S, answered, deployment, until
+from flow_parts import HELD_S, WAIT_S, answered, deployment, until
 from local_http import Answer, Asked, Server, serving
 from small import small_land, small_model
 from stack_parts import free_ports
@@ -33,14 +33,14 @@ PERIODS = {"flows": "2022-01..2022-08", "prefect": "2022-09..2023-04", "encoder"
 
 @dataclass
 class Killed:
-    """A root with its stack, and an archive that stops giving pixels when it is told to."""
+    """A root with its stack, and an archive that gives hardly a pixel when it is told so."""
 
     root: Path
     """The root."""
     archive: Server
     """Where scenes are."""
     gate: threading.Event
-    """Set while pixels are given."""
+    """Set while pixels are given at once."""
     held: threading.Event
     """Set once somebody waits for pixels."""
     expected: dict[str, bytes] = field(default_factory=dict)
@@ -122,7 +122,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
         path = land / asked.path.lstrip("/")
         if path.suffix == ".tif" and not gate.is_set():
             held.set()
-            gate.wait(WAIT_S)
+            gate.wait(HELD_S)
         return Answer(path.read_bytes()) if path.is_file() else Answer(status=404)
 
     with serving(answer) as archive, pytest.MonkeyPatch.context() as patch:

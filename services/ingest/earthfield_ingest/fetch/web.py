@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 import urllib.request
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import httpcore
 import httpx
 
 from earthfield.errors import BrokenArtefact
+from earthfield.hosts import certificates
 from earthfield_ingest.access import Access, shown
 from earthfield_ingest.fetch.limits import Limits
 from earthfield_ingest.fetch.patience import Trouble, retry_after_s
@@ -132,7 +131,11 @@ class Web:
             return self._pools[proxy]
 
     def _new_pool(self, proxy: str) -> httpcore.ConnectionPool:
-        common: dict[str, Any] = {"ssl_context": _trust(), "max_connections": 64, "keepalive_expiry": 30.0}
+        common: dict[str, Any] = {
+            "ssl_context": certificates(),
+            "max_connections": 64,
+            "keepalive_expiry": 30.0,
+        }
         if proxy:
             return httpcore.HTTPProxy(proxy, network_backend=CheckedBackend(self._clock, None), **common)
         return httpcore.ConnectionPool(network_backend=CheckedBackend(self._clock, self._access), **common)
@@ -211,8 +214,3 @@ def _told(error: Exception) -> str:
     if isinstance(error, httpcore.TimeoutException):
         return "it fell silent"
     return str(error) or type(error).__name__
-
-
-@lru_cache(maxsize=1)
-def _trust() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
