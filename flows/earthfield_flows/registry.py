@@ -17,6 +17,7 @@ from earthfield.catalog import Catalog
 from earthfield.errors import EarthfieldError, Unavailable
 from earthfield.hosts import certificates
 from earthfield.schedules import check_cron, schedule_named
+from earthfield.storage import make_folder, one_at_a_time
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,11 @@ def register(catalog: Catalog) -> bool:
 
     address = os.environ.get("PREFECT_API_URL") or Settings().prefect_url
     try:
-        with httpx.Client(base_url=address, verify=certificates(), timeout=_TIMEOUT_S) as client:
+        with (
+            # Whoever changes a schedule tells the server at once, and whoever follows the changes a moment later.
+            one_at_a_time(make_folder(catalog.folder / "refresh")),
+            httpx.Client(base_url=address, verify=certificates(), timeout=_TIMEOUT_S) as client,
+        ):
             kept = [_patiently(partial(_keep, client, catalog, name)) for name in (REFRESH, REBUILD)]
             return all(kept)
     except httpx.TransportError:

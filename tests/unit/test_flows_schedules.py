@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -309,6 +311,31 @@ def test_a_busy_server_is_asked_again_and_keeps_only_what_is_stored(
     busy[:] = [True, True]
     with pytest.raises(Unavailable, match=r"503.*are stored"):
         register(catalog)
+
+
+def test_who_changes_a_schedule_and_who_follows_changes_do_not_tell_the_server_at_once(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_schedule(catalog, here())
+    kept: dict[str, list[dict[str, Any]]] = {REFRESH: [], REBUILD: []}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        name = REBUILD if REBUILD in request.url.path else REFRESH
+        there, root = list(kept[name]), {"request": {"root": str(catalog.root)}}
+        time.sleep(0.05)
+        if request.method == "GET":
+            return httpx.Response(200, json={"id": name, "parameters": root, "schedules": there})
+        new = json.loads(request.content)
+        if {one["slug"] for one in new} & {one["slug"] for one in kept[name]}:
+            return httpx.Response(500, json={"exception_message": "Internal Server Error"})
+        kept[name] += new
+        return httpx.Response(201)
+
+    client = functools.partial(httpx.Client, transport=httpx.MockTransport(answer))
+    monkeypatch.setattr("earthfield_flows.registry.httpx.Client", client)
+    with ThreadPoolExecutor(3) as pool:
+        assert [one.result() for one in [pool.submit(register, catalog) for _ in range(3)]] == [True] * 3
+    assert {name: len(there) for name, there in kept.items()} == {REFRESH: 1, REBUILD: 1}
 
 
 def test_a_server_of_another_root_is_left_alone(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
