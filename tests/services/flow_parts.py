@@ -116,7 +116,7 @@ def environment(root: Path, api: str) -> dict[str, str]:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "3",
         "DO_NOT_TRACK": "1",
     }
 
@@ -160,10 +160,11 @@ def is_well(api: str) -> bool:
 
 def until(is_so: Callable[[], Any], seconds: float, what: str) -> Any:
     """Waits until something is so, and gives it."""
-    deadline = time.monotonic() + seconds
+    deadline, pause_s = time.monotonic() + seconds, 0.2
     while not (found := is_so()):
         assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
-        time.sleep(0.2)
+        time.sleep(pause_s)
+        pause_s = min(1.2 * pause_s, 2.0)  # who keeps asking keeps the machine from what is waited for
     return found
 
 

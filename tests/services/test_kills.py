@@ -126,7 +126,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
         return Answer(path.read_bytes()) if path.is_file() else Answer(status=404)
 
     with serving(answer) as archive, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_RUNNER_POLL_FREQUENCY", "1")
+        patch.setenv("PREFECT_RUNNER_POLL_FREQUENCY", "3")
         patch.setenv("EARTHFIELD_THREADS", "1")
         patch.delenv("EARTHFIELD_WEBHOOK", raising=False)
         killed = Killed(root, archive, gate, held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,22 @@ def test_of_a_run_that_begins_again_only_the_last_try_is_told() -> None:
     ]
     pages = [tasks, []]
     assert [one.id for one in client(lambda *_: pages.pop(0)).steps("1")] == ["c"]
+
+
+def test_a_slow_server_is_looked_at_less_often() -> None:
+    def respond(path: str, content: Any) -> Any:
+        time.sleep(pause_s)
+        return []
+
+    asked, pause_s = client(respond), 0.5
+    assert asked.pace(2.0) == 2.0, "nothing is known yet"
+    for _ in range(8):
+        asked.recent()
+    assert asked.pace(2.0) > 4.0
+    pause_s = 0.0
+    for _ in range(30):
+        asked.recent()
+    assert asked.pace(2.0) == 2.0
 
 
 def test_a_busy_server_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from earthfield.hosts import certificates
 
 _LAST_WORDS = timedelta(seconds=10)
 _TRIES = 6
+_ANSWERS_APART, _REMEMBERED = 10, 4
+"""Looks are as far apart as so many answers take, of which about the last four count."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,18 @@ class RunClient:
     def __init__(self, url: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """Talks to Prefect's API at `url`; nothing is asked before the first call."""
         self.url = url.rstrip("/")
+        self._took_s = 0.0
         # No proxy: it is on this machine or in its network.
         self._http = httpx.Client(
             base_url=self.url, verify=certificates(), timeout=60.0, transport=transport, trust_env=False
         )
+
+    def pace(self, usual_s: float) -> float:
+        """Gives the seconds between two looks at what goes on: more than usual where an answer takes long.
+
+        Prefect is on the machine that computes, and who keeps asking keeps it from that.
+        """
+        return max(usual_s, _ANSWERS_APART * self._took_s)
 
     def start(self, request: Mapping[str, Any], *, deployment: str = "map/map") -> str:
         """Starts a run; gives its id.
@@ -273,8 +283,10 @@ class RunClient:
 
     def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
         for number in range(_TRIES):
+            began = time.monotonic()
             try:
                 answer = self._http.request(method, path, **content)
+                self._took_s += (time.monotonic() - began - self._took_s) / _REMEMBERED
             except httpx.HTTPError as error:
                 raise Unavailable(
                     f"Prefect, which runs the jobs, does not answer at {self.url}: "

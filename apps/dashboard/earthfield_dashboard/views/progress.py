@@ -57,7 +57,7 @@ def show_run() -> None:
     with told():
         run = runs().run(run_id)
         # While it goes on, only this panel is drawn again, every other second.
-        st.fragment(_panel, run_every=None if run.is_told else 2.0)(run_id)
+        st.fragment(_panel, run_every=None if run.is_told else runs().pace(2.0))(run_id)
 
 
 def _panel(run_id: str) -> None:

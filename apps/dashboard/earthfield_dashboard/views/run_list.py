@@ -32,7 +32,9 @@ def show_list() -> None:
         is_busy = bool(runs().last(states=OPEN, limit=1))
     except EarthfieldError:
         is_busy = False
-    st.fragment(_rows, run_every=_EVERY_S if is_busy else None)(state, flow, number, is_busy=is_busy)
+    st.fragment(_rows, run_every=runs().pace(_EVERY_S) if is_busy else None)(
+        state, flow, number, is_busy=is_busy
+    )
 
 
 def _rows(state: str, flow: str, number: int, *, is_busy: bool) -> None:

@@ -24,7 +24,7 @@ def show_chosen() -> None:
     with told():
         run = runs().run(run_id)
         # While it goes on, only this panel is drawn again.
-        st.fragment(_panel, run_every=None if run.is_told else _EVERY_S)(run_id, run.is_told)
+        st.fragment(_panel, run_every=None if run.is_told else runs().pace(_EVERY_S))(run_id, run.is_told)
 
 
 def _panel(run_id: str, was_told: bool) -> None:

@@ -23,7 +23,7 @@ _EVERY_S = 5.0
 def show_schedules() -> None:
     """Lists the schedules, drawn again every few seconds while one runs or is about to come into force."""
     is_moving = bool(st.session_state.get("schedules-moving", True))
-    st.fragment(_list, run_every=_EVERY_S if is_moving else None)(is_moving)
+    st.fragment(_list, run_every=runs().pace(_EVERY_S) if is_moving else None)(is_moving)
 
 
 def _list(was_moving: bool) -> None:
