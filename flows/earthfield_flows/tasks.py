@@ -158,10 +158,11 @@ def ingest_tiles(plan: Plan) -> list[TileReport]:
     """Ingests a plan's tiles side by side."""
     with spread(plan.request.dask) as is_far:
         progress = None if is_far else told()
-        # Quoted: Prefect would look through every item for results of other tasks.
-        plans = [cast("Plan", quote(plan.only(part))) for part in plan.tiles]
+        # Quoted, or Prefect looks through every item for results of other tasks; Dask would unpack quotes.
+        plans = [plan.only(part) for part in plan.tiles]
+        given = plans if is_far else [cast("Plan", quote(one)) for one in plans]
         running = [
-            ingest_one.submit(own, part, progress) for own, part in zip(plans, plan.tiles, strict=True)
+            ingest_one.submit(own, part, progress) for own, part in zip(given, plan.tiles, strict=True)
         ]
         return [one.result() for one in running]
 
