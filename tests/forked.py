@@ -1,7 +1,6 @@
 """Processes that begin by fork where libraries are imported already: a start costs milliseconds, not seconds.
 
-Nothing of Earthfield is imported beforehand. Neither is Prefect, which reads its settings when it is imported, nor
-LanceDB, which starts threads then: those do not outlive a fork.
+Nothing of Earthfield is imported beforehand, nor LanceDB, which starts threads then: those do not outlive a fork.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 LIBRARIES = [
-    "distributed", "docket", "fastapi", "icechunk", "lance_namespace_urllib3_client.api", "matplotlib.pyplot",
-    "numba", "pandas", "pyarrow.compute", "pyarrow.dataset", "pystac_client", "rasterio", "redis.asyncio",
-    "rich.progress", "scipy.fft", "scipy.ndimage", "shapely", "sqlalchemy.orm", "torch", "torch.distributed.fsdp",
+    "alembic.command", "distributed", "docket", "fastapi", "icechunk", "lance_namespace_urllib3_client.api",
+    "matplotlib.pyplot", "numba", "pandas", "prefect.concurrency.sync", "prefect.flow_engine",
+    "prefect.server.api.server", "pyarrow.compute", "pyarrow.dataset", "pystac_client", "rasterio", "redis.asyncio",
+    "rich.progress", "scipy.fft", "scipy.ndimage", "scipy.spatial", "shapely", "torch", "torch.distributed.fsdp",
     "torch.export", "typer", "uvicorn", "xarray", "zarr",
 ]  # fmt: skip
 
@@ -89,6 +89,9 @@ def _become(words: list[str], environment: dict[str, str], folder: str, out: Pat
     sys.argv = ["earthfield", *words]
     try:
         from earthfield.cli import main
+        from earthfield_flows.engine import read_settings
+
+        read_settings()
 
         main()
     finally:

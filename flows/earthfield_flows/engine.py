@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -39,8 +40,8 @@ def engine() -> Iterator[None]:
         return
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        # Prefect reads its settings when it is first imported.
         os.environ.update(_environment(listener.getsockname()[1]))
+        read_settings()
         server, thread = _started(listener)
         try:
             yield
@@ -48,6 +49,7 @@ def engine() -> Iterator[None]:
             server.should_exit = True
             thread.join(timeout=10)
             del os.environ["PREFECT_API_URL"], os.environ[_PRIVATE]
+            read_settings()
 
 
 def _environment(port: int) -> dict[str, str]:
@@ -62,6 +64,16 @@ def _environment(port: int) -> dict[str, str]:
     }
     unset = {name: value for name, value in defaults.items() if name not in os.environ}
     return {**unset, "PREFECT_API_URL": f"http://127.0.0.1:{port}/api", _PRIVATE: "yes"}
+
+
+def read_settings() -> None:
+    """Has Prefect read the environment anew where it was imported before; by itself it does so only then."""
+    if "prefect" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+        from prefect.logging.configuration import setup_logging
+
+        refresh_global_settings_context()
+        setup_logging()
 
 
 def _started(listener: socket.socket):  # type: ignore[no-untyped-def]
