@@ -49,7 +49,6 @@ def engine() -> Iterator[None]:
             server.should_exit = True
             thread.join(timeout=10)
             del os.environ["PREFECT_API_URL"], os.environ[_PRIVATE]
-            read_settings()
 
 
 def _environment(port: int) -> dict[str, str]:
@@ -60,6 +59,12 @@ def _environment(port: int) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        # What only other users of a server would ask for.
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+        "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
     unset = {name: value for name, value in defaults.items() if name not in os.environ}
@@ -70,10 +75,8 @@ def read_settings() -> None:
     """Has Prefect read the environment anew where it was imported before; by itself it does so only then."""
     if "prefect" in sys.modules:
         from prefect.context import refresh_global_settings_context
-        from prefect.logging.configuration import setup_logging
 
         refresh_global_settings_context()
-        setup_logging()
 
 
 def _started(listener: socket.socket):  # type: ignore[no-untyped-def]

@@ -63,7 +63,7 @@ def changes(child: Command, root: Path) -> Iterator[float]:
         if (now := names(root)) != before:
             yield time.monotonic() - began
             before = now
-        time.sleep(0.005)
+        time.sleep(0.01)
 
 
 def undisturbed(root: Path) -> list[float]:

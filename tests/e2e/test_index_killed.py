@@ -127,7 +127,7 @@ def test_killed_at_any_moment_the_version_before_is_searched_and_a_rerun_complet
                 break
             if number >= 2 and num_files(root) - files >= number - 1:
                 break
-            time.sleep(0.0005)
+            time.sleep(0.002)
         child.kill()
         child.wait()
         num_dead += child.returncode == -9

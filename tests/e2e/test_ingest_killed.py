@@ -118,10 +118,11 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def keep_reading(parent: str, stop: Event, told: Any) -> None:
-    """What a reader does all the time, in its own process: opens whatever is there, and reads it."""
+    """What a reader does half of the time, in its own process: opens whatever is there, and reads it."""
     count = 0
     try:
         while not stop.is_set():
+            began = time.monotonic()
             roots = sorted(Path(parent).glob("root*"))
             if roots and (place := place_in(roots[count % len(roots)])):
                 cube = Cube(place)
@@ -131,7 +132,7 @@ def keep_reading(parent: str, stop: Event, told: Any) -> None:
                     _, valid = cube.read(source, [one.slot for one in seen], part)
                     assert valid.any(axis=(1, 2)).all()
             count += 1
-            time.sleep(0.02)
+            time.sleep(max(0.02, time.monotonic() - began))
         told.put((count, ""))
     except Exception:  # noqa: BLE001 - a border: whatever a reader meets is told to the test
         told.put((count, traceback.format_exc()))
@@ -203,7 +204,7 @@ def kill_at(child: Command, root: Path, seconds: float, files: float) -> bool:
     """Kills a command at a moment; gives whether it was still alive."""
     began, before = time.monotonic(), num_files(root)
     while child.poll() is None and time.monotonic() - began < seconds and num_files(root) - before < files:
-        time.sleep(0.002)
+        time.sleep(0.01)
     child.kill()
     child.communicate()
     return child.returncode == -9
