@@ -56,7 +56,7 @@ def show_run() -> None:
     st.divider()
     with told():
         run = runs().run(run_id)
-        # While it goes on, only this panel is drawn again, every other second.
+        # While it goes on, only this panel is drawn again, every other second or less often.
         st.fragment(_panel, run_every=None if run.is_told else runs().pace(2.0))(run_id)
 
 
