@@ -24,14 +24,15 @@ from earthfield.sources import known_sources
 from earthfield.timeline import Period
 from earthfield_analysis.fewshot import score_vectors
 from earthfield_analysis.probes import balanced_accuracy, ridge
-from earthfield_analysis.protocol import Rules
+from earthfield_analysis.protocol import Rules, block_of, near_blocks, sites_of
 from earthfield_train.config import DataConfig
 from earthfield_train.evaluation.composites import OPTICAL, RADAR, monthly, series_of
 from earthfield_train.plots import find_plots
 
 NUM_SHOTS = 10
 SEASON_MONTHS = ("{0}-03..{0}-05", "{0}-09..{0}-11")
-SEASON_NAMES = ("calendar", "local")
+SEASON_NAMES = ("same place", "calendar", "local")
+"""Told on other pixels of the same place, on places never seen, and on those with spring after the hemisphere."""
 SEASON_PX = 32
 """Side of what seasons are told on, in the middle of a place."""
 PROBE_PX = 300
@@ -276,12 +277,16 @@ def change_told(
 def seasons(
     encoder: Encoder, held_out: Sequence[Place], others: Sequence[Place]
 ) -> dict[str, dict[str, float]]:
-    """Gives by place how well its seasons are told by a probe of all other places."""
+    """Gives by place how well its seasons are told, by a probe of its own other pixels and of all other places."""
     places = [one.middle(SEASON_PX) for one in (*held_out, *others)]
     found: dict[str, dict[str, float]] = {one.name: {} for one in held_out}
     for instants, how in INSTANTS.items():
-        told = [season_vectors(encoder, one, how) for one in places]
-        for names in SEASON_NAMES:
+        fields = [season_fields(encoder, one, how) for one in places]
+        for place, both in zip(held_out, fields, strict=False):
+            if scores := _other_pixels(both):
+                found[place.name][f"time, same place, {instants}"] = float(np.mean(scores))
+        told = [_some_pixels(both) for both in fields]
+        for names in SEASON_NAMES[1:]:
             # Rows are March to May, then September to November.
             flips = [names == "local" and one.is_south for one in places]
             truth = [np.repeat([1 - flip, flip], len(x) // 2) for x, flip in zip(told, flips, strict=True)]
@@ -290,19 +295,52 @@ def seasons(
     return found
 
 
-def season_vectors(encoder: Encoder, place: Place, how: Change) -> NDArray[np.float32]:
-    """Gives (2 N, 64): vectors of N pixels in March to May, then of the same in September to November."""
+def season_fields(encoder: Encoder, place: Place, how: Change) -> NDArray[np.float32]:
+    """Gives (2, H, W, 64): fields of March to May and of September to November; NaN where either is."""
     periods = [Period.parse(months.format(place.year)) for months in SEASON_MONTHS]
-    vectors = encoded(encoder, changed(place.frames(encoder.sources, place.year), how), periods)
-    both = vectors.reshape(2, -1, vectors.shape[-1])
-    pixels = np.flatnonzero(np.isfinite(both).all(axis=(0, 2)))
+    both = encoded(encoder, changed(place.frames(encoder.sources, place.year), how), periods)
+    return np.where(np.isfinite(both).all(axis=(0, 3), keepdims=True), both, np.nan)
+
+
+def _some_pixels(both: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gives (2 N, 64): vectors of N pixels in the one season, then of the same in the other."""
+    flat = both.reshape(2, -1, both.shape[-1])
+    pixels = np.flatnonzero(np.isfinite(flat).all(axis=(0, 2)))
     pixels = np.random.default_rng(SEED).permutation(pixels)[:PROBE_PX]
-    return both[:, pixels].reshape(-1, vectors.shape[-1])
+    return flat[:, pixels].reshape(-1, both.shape[-1])
+
+
+def _other_pixels(both: NDArray[np.float32]) -> list[float]:
+    """Scores each quarter of a place by a probe of the others, a rim around it left out; none where nothing is."""
+    sites = sites_of(np.ones(both.shape[1:3], np.uint8))
+    own, near = block_of(sites, 2), near_blocks(sites, 2, Rules().buffer_px)
+    flat, scores = both.reshape(2, -1, both.shape[-1]), []
+    for quarter in range(4):
+        parts = [
+            one[:, np.isfinite(one).all(axis=(0, 2))]
+            for one in (flat[:, ~near[quarter]], flat[:, own == quarter])
+        ]
+        if min(one.shape[1] for one in parts) == 0:
+            continue
+        truth = [np.repeat([1, 0], one.shape[1]) for one in parts]
+        train, test = (one.reshape(-1, both.shape[-1]) for one in parts)
+        scores.append(_told(train, truth[0], test, truth[1]))
+    return scores
 
 
 def _unseen(told: Sequence[NDArray[np.float32]], truth: Sequence[NDArray[np.integer]], number: int) -> float:
     seen = [n for n in range(len(told)) if n != number]
     train = np.concatenate([told[n] for n in seen])
+    return _told(train, np.concatenate([truth[n] for n in seen]), told[number], truth[number])
+
+
+def _told(
+    train: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    test: NDArray[np.float32],
+    truth: NDArray[np.integer],
+) -> float:
+    """Gives the balanced accuracy of a ridge probe."""
     middle, spread = train.mean(0), train.std(0) + 1e-9
-    probe = ridge((train - middle) / spread, np.concatenate([truth[n] for n in seen]))
-    return balanced_accuracy(truth[number], probe.guess((told[number] - middle) / spread))
+    probe = ridge((train - middle) / spread, labels)
+    return balanced_accuracy(truth, probe.guess((test - middle) / spread))

@@ -9,8 +9,9 @@ does not), then embeds landscapes that it never saw:
    (built, clear cut, new water, burnt), unchanged those without any, other crops among them; what begins slowly
    (planted, abandoned, dieback) counts as neither and has a figure of its own;
 3. few frames: cosine of the fields of the first year to those made from a third of each source's frames;
-4. time: a ridge probe tells March to May from September to November on places that it did not see; again with
-   frames whose instants were shuffled, or are all the same. `local` names seasons by the hemisphere.
+4. time: a ridge probe tells March to May from September to November on pixels that it did not see: of the same
+   place, where one year's weather and the period asked for help it, and of other places, where `local` names
+   seasons by the hemisphere; again with frames whose instants were shuffled, or are all the same.
 
 Run: `python benchmarks/learned.py`, or with `--data ROOT... --held-out ROOT... --truth FOLDER...`; `--model NAME`
 measures trained models. Figures go to docs/experiments.md.

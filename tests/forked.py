@@ -19,8 +19,8 @@ LIBRARIES = [
     "alembic.command", "distributed", "docket", "fastapi", "icechunk", "lance_namespace_urllib3_client.api",
     "matplotlib.pyplot", "numba", "pandas", "prefect.concurrency.sync", "prefect.flow_engine",
     "prefect.server.api.server", "pyarrow.compute", "pyarrow.dataset", "pystac_client", "rasterio", "redis.asyncio",
-    "rich.progress", "scipy.fft", "scipy.ndimage", "scipy.spatial", "shapely", "torch", "torch.distributed.fsdp",
-    "torch.export", "typer", "uvicorn", "xarray", "zarr",
+    "rich.progress", "scipy.fft", "scipy.ndimage", "scipy.spatial", "shapely", "torch", "torch._dynamo",
+    "torch.distributed.fsdp", "torch.export", "typer", "uvicorn", "xarray", "zarr",
 ]  # fmt: skip
 
 

@@ -113,9 +113,10 @@ def test_seasons_are_told_where_instants_are_true_only(
     known_truth: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     places = [known_truth.Place(str(n), tmp_path, _EPSG, _WINDOW, 2021) for n in range(3)]
-    seen = {"sentinel-2-l2a": _frames(np.arange(0, 360, 5))}
+    seen = {"sentinel-2-l2a": _frames(np.arange(0, 360, 5), side=32)}
     monkeypatch.setattr(known_truth.Place, "frames", lambda self, sources, year: seen)
     told = known_truth.seasons(Meaned(), places[:2], places[2:])
     assert set(told) == {"0", "1"}
-    assert told["0"]["time, calendar, true instants"] == 1
-    assert told["0"]["time, calendar, all the same"] == 0.5
+    for who in ("same place", "calendar"):
+        assert told["0"][f"time, {who}, true instants"] == 1
+        assert told["0"][f"time, {who}, all the same"] == 0.5

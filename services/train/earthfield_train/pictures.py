@@ -17,6 +17,9 @@ LOSSES = ("loss", "reconstruction", "uniformity", "consistency", "text", "anchor
 _SMOOTHED_OVER = 50
 """A line is a running mean over the number of steps divided by this."""
 
+_MARGINS = {"left": 0.06, "right": 0.98, "bottom": 0.07, "top": 0.95, "wspace": 0.15, "hspace": 0.28}
+"""Shares of the figure, and of a panel between panels."""
+
 
 def draw_losses(path: Path, rows: Sequence[Row]) -> None:
     """Draws every loss apart, errors by source, health, and gradient and rate, over the steps.
@@ -28,9 +31,10 @@ def draw_losses(path: Path, rows: Sequence[Row]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure = Figure(figsize=(11, 7))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 2)
+    # A layout engine would take as long as all the drawing.
+    axes = figure.subplots(2, 2, gridspec_kw=_MARGINS)
     names = dict.fromkeys(name for row in rows for name in row)
     panels: dict[str, list[str]] = {
         "losses": [name for name in LOSSES if name in names],
