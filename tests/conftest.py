@@ -16,12 +16,10 @@ REAL_DATA = REPOSITORY.parent / "shared" / "data"
 
 TOGETHER = {
     "tests/browser": "pages",
-    "tests/services": "servers",
     "tests/e2e/test_map_real.py": "mapped",
     "tests/e2e/test_classify_real.py": "mapped",
 }
-"""Folders and files that one process tests one after another: they start many processes of their own, or share what
-takes minutes to make."""
+"""Folders and files that one process tests one after another: they share what takes minutes to make."""
 
 SLOW = {
     "area", "betaearth_network", "field", "field_convert", "field_readers", "import_aef", "import_raster",
@@ -32,8 +30,8 @@ SLOW = {
 """Unit tests whose file takes more than 12 s: `make test-fast` leaves them out."""
 
 
-LATER = ("slow", "e2e", "services", "browser")
-"""What runs after the quick unit tests, in this order."""
+LONG = {"flows", "flows_cron", "kills", "object_store", "triton"}
+"""Files of services that take minutes: they begin before the short ones, which fill up the end beside the pages."""
 
 
 class ByFile(LoadScopeScheduling):
@@ -52,16 +50,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks each test by the folder it lies in, and those of slow files; the quick ones tell first."""
     for item in items:
-        path = Path(item.path).relative_to(REPOSITORY / "tests")
-        folder = path.parts[0]
+        folder, name = _file_of(item)
         if folder in ("unit", "e2e", "browser", "services"):
             item.add_marker(folder)
-        if folder == "unit" and path.stem.removeprefix("test_") in SLOW:
+        if folder == "unit" and name in SLOW:
             item.add_marker("slow")
     # Stable: within these, tests stay in the order of their files, those that share what takes long together.
-    items.sort(
-        key=lambda one: next((rank for rank, mark in enumerate(LATER, 1) if one.get_closest_marker(mark)), 0)
-    )
+    items.sort(key=_turn)
+
+
+def _file_of(item: pytest.Item) -> tuple[str, str]:
+    path = Path(item.path).relative_to(REPOSITORY / "tests")
+    return path.parts[0], path.stem.removeprefix("test_")
+
+
+def _turn(item: pytest.Item) -> int:
+    folder, name = _file_of(item)
+    if folder == "services":
+        return 4 if name in LONG else 5
+    return {"e2e": 2, "browser": 3}.get(folder, int(name in SLOW))
 
 
 @pytest.fixture(scope="session")
